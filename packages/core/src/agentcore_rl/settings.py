@@ -1,0 +1,150 @@
+"""Every environment variable that agentcore-rl reads, in one place.
+
+| Variable | Meaning | Default |
+|---|---|---|
+| BASE_URL | the deployment's model endpoint, with its version path | none |
+| MODEL_ID | the model id on the wire | what the agent asks for |
+| API_KEY | the endpoint's bearer token | none |
+| AGENTCORE_RL_STORE | where records go: a directory | `rollouts` in the current directory |
+| AGENTCORE_RL_SPOOL | directory of the durable queue | a folder in the user's state directory |
+| AGENTCORE_RL_BUCKETS | buckets that a payload may name, comma-separated patterns | none |
+| AGENTCORE_RL_PREFIXES | key prefixes that a payload may name, comma-separated patterns | none |
+| AGENTCORE_RL_QUEUES | queues that a payload may name, comma-separated patterns | none |
+| AGENTCORE_RL_ENDPOINTS | endpoints that a payload may name, comma-separated patterns | BASE_URL and loopback |
+| AGENTCORE_RL_MODEL_TIMEOUT_S | seconds without a byte before a model call counts as lost | 600 |
+| AGENTCORE_RL_MODEL_RETRIES | further HTTP attempts of a model call | 4 |
+| AGENTCORE_RL_MODEL_FILE | file of the local model | found where it is installed or fetched |
+
+A pattern is shell style (`*`, `?`, `[...]`); `*` alone opens a fence, and the app says so at start.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from agentcore_rl.endpoint import Endpoint, Secret
+from agentcore_rl.exceptions import ConfigurationError
+
+__all__ = ["Settings", "environment_secrets"]
+
+_SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS?)(_ID)?$")
+SHORTEST_SECRET = 8
+"""Shorter values are not replaced in records: they would hide ordinary text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the environment says, checked.
+
+    Attributes:
+        endpoint: the deployment's model endpoint; None when BASE_URL is not set.
+        store: where records go.
+        spool: root directory of the durable queue; each process owns one folder in it.
+        buckets, prefixes, queues: patterns that a payload's destination must match.
+        endpoints: patterns that a payload's endpoint must match; None: BASE_URL and loopback.
+        model_timeout_s: seconds without a byte before a model call counts as lost.
+        model_retries: further HTTP attempts of one model call.
+        secrets: values that never enter a record.
+    """
+
+    endpoint: Endpoint | None
+    store: str
+    spool: Path
+    buckets: Sequence[str] = ()
+    prefixes: Sequence[str] = ()
+    queues: Sequence[str] = ()
+    endpoints: Sequence[str] | None = None
+    model_timeout_s: float = 600.0
+    model_retries: int = 4
+    secrets: Sequence[Secret] = ()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Settings:
+        """The settings that an environment (by default this process's) spells.
+
+        Raises:
+            ConfigurationError: a variable cannot be used; the message names it.
+        """
+        env = os.environ if environment is None else environment
+        timeout_s = _seconds(env, "AGENTCORE_RL_MODEL_TIMEOUT_S", 600.0)
+        base_url = env.get("BASE_URL", "").strip()
+        endpoint = None
+        if base_url:
+            if not re.match(r"https?://[^/]", base_url):
+                raise ConfigurationError(f"BASE_URL must be an http(s) URL such as http://host:8000/v1, not {base_url!r}.")
+            endpoint = Endpoint(
+                base_url=base_url,
+                model=env.get("MODEL_ID", ""),
+                api_key=Secret(env.get("API_KEY", "")),
+                timeout_s=timeout_s,
+            )
+        return cls(
+            endpoint=endpoint,
+            store=env.get("AGENTCORE_RL_STORE", "") or "rollouts",
+            spool=Path(env.get("AGENTCORE_RL_SPOOL", "") or _state_directory(env) / "spool"),
+            buckets=_patterns(env, "AGENTCORE_RL_BUCKETS") or (),
+            prefixes=_patterns(env, "AGENTCORE_RL_PREFIXES") or (),
+            queues=_patterns(env, "AGENTCORE_RL_QUEUES") or (),
+            endpoints=_patterns(env, "AGENTCORE_RL_ENDPOINTS"),
+            model_timeout_s=timeout_s,
+            model_retries=int(_number(env, "AGENTCORE_RL_MODEL_RETRIES", 4)),
+            secrets=environment_secrets(env),
+        )
+
+    @property
+    def open_fences(self) -> list[str]:
+        """Names of the variables that are set to `*`."""
+        fences = {
+            "AGENTCORE_RL_BUCKETS": self.buckets,
+            "AGENTCORE_RL_PREFIXES": self.prefixes,
+            "AGENTCORE_RL_QUEUES": self.queues,
+            "AGENTCORE_RL_ENDPOINTS": self.endpoints or (),
+        }
+        return [name for name, patterns in fences.items() if "*" in patterns]
+
+
+def environment_secrets(environment: Mapping[str, str]) -> tuple[Secret, ...]:
+    """The values of variables that are named like keys, tokens or passwords, longest first."""
+    values = {
+        value
+        for name, value in environment.items()
+        if _SECRET_NAME.search(name.upper()) and len(value) >= SHORTEST_SECRET
+    }
+    return tuple(Secret(value) for value in sorted(values, key=lambda v: (-len(v), v)))
+
+
+def _patterns(env: Mapping[str, str], name: str) -> tuple[str, ...] | None:
+    if name not in env:
+        return None
+    return tuple(part.strip() for part in env[name].split(",") if part.strip())
+
+
+def _number(env: Mapping[str, str], name: str, default: float) -> float:
+    text = env.get(name, "").strip()
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise ConfigurationError(f"{name} must be a number of at least 0, not {text!r}.")
+    return value
+
+
+def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
+    value = _number(env, name, default)
+    if value == 0:
+        raise ConfigurationError(f"{name} must be above 0 seconds.")
+    return value
+
+
+def _state_directory(env: Mapping[str, str]) -> Path:
+    home = env.get("XDG_STATE_HOME") or (f"{env['HOME']}/.local/state" if env.get("HOME") else "")
+    return Path(home) / "agentcore-rl" if home else Path(tempfile.gettempdir()) / "agentcore-rl"

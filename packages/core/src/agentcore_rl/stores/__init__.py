@@ -1,0 +1,132 @@
+"""Where records are put and read, and how a reader hears of them: two protocols.
+
+The object in the record store is the truth; a notice is a hint that one is there. An
+implementation of either is accepted when it passes `agentcore_rl.testing.store_conformance`.
+Every method may block (it does I/O), is thread-safe, and is called off the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["Delivery", "Notice", "Notices", "RecordStore", "StoredObject"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """One entry of a listing.
+
+    Attributes:
+        key: the object's key, `/`-separated.
+        size: bytes.
+    """
+
+    key: str
+    size: int
+
+
+class RecordStore(Protocol):
+    """Immutable objects under `/`-separated keys.
+
+    Keys are relative, without empty, `.` or `..` segments; any other raises `ValueError`.
+    """
+
+    @property
+    def location(self) -> str:
+        """Where this store is, as a URL or a path that a person can use; never holds a secret."""
+        ...
+
+    def put_if_absent(self, key: str, content: bytes) -> bool:
+        """Store `content` under `key` unless an object is there already.
+
+        Atomic and durable: when it returns, the object is whole and survives a crash of this
+        machine's process; of several writers at once exactly one gets True. A reader never sees
+        part of an object.
+
+        Returns:
+            True when this call stored it; False when `key` was taken (its content is untouched).
+
+        Raises:
+            StoreUnavailable: nothing is known to be stored; the same call may succeed later.
+        """
+        ...
+
+    def get(self, key: str) -> bytes:
+        """The whole object.
+
+        Raises:
+            RecordNotFound: there is none.
+            StoreUnavailable: it cannot be read now.
+        """
+        ...
+
+    def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
+        """The objects whose key starts with `prefix`, in ascending order of the key's UTF-8 bytes.
+
+        Unfinished puts and foreign files are never listed. `prefix` is a string prefix
+        (`run/a` matches `run/ab/c.json`).
+
+        Args:
+            prefix: string prefix; empty for all.
+            after: only keys that sort behind this one.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Says that a record is stored. Small: at most a few hundred bytes as JSON.
+
+    Attributes:
+        run, task, sample, attempt, session: the record's ids.
+        key: its key in the record store.
+        size: its bytes.
+        sha256: hex digest of its bytes.
+        status: "succeeded" or "failed".
+        reward: the reward's value; None when not judged.
+    """
+
+    run: str
+    task: str
+    sample: int
+    attempt: int
+    session: str
+    key: str
+    size: int
+    sha256: str
+    status: str
+    reward: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One received notice and what `ack` needs to remove it."""
+
+    notice: Notice
+    token: str
+
+
+class Notices(Protocol):
+    """A channel of notices: at least once, unordered."""
+
+    def send(self, notice: Notice) -> None:
+        """Announce a record. Durable when it returns.
+
+        Raises:
+            StoreUnavailable: it may not have been sent; the same call may succeed later.
+        """
+        ...
+
+    def receive(self, *, most: int = 10, wait_s: float = 0.0) -> Sequence[Delivery]:
+        """Up to `most` notices, waiting up to `wait_s` seconds for the first.
+
+        A delivery that is not acknowledged is delivered again later (to this or another
+        receiver). What is not a notice of ours is skipped, and never blocks the others.
+        """
+        ...
+
+    def ack(self, deliveries: Sequence[Delivery]) -> None:
+        """Remove these from the channel. Acknowledging twice is fine."""
+        ...
