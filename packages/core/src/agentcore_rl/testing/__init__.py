@@ -1,0 +1,73 @@
+"""Tools to test agents, adapters and stores with: a model that plays a script, and contracts as tests.
+
+Nothing is imported before it is asked for, so that a test which needs one tool pays for that tool alone.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agentcore_rl.testing.script import (
+        Answer,
+        CutBody,
+        CutStream,
+        Drop,
+        Line,
+        Raw,
+        ScriptError,
+        Stall,
+        Status,
+        StreamStyle,
+        Timeout,
+        ToolCall,
+    )
+    from agentcore_rl.testing.scripted_model import ScriptedModel
+    from agentcore_rl.testing.served_call import ServedCall
+
+__all__ = [
+    "Answer",
+    "CutBody",
+    "CutStream",
+    "Drop",
+    "Line",
+    "Raw",
+    "ScriptError",
+    "ScriptedModel",
+    "ServedCall",
+    "Stall",
+    "Status",
+    "StreamStyle",
+    "Timeout",
+    "ToolCall",
+]
+
+_HOMES = {
+    "script": (
+        "Answer",
+        "CutBody",
+        "CutStream",
+        "Drop",
+        "Line",
+        "Raw",
+        "ScriptError",
+        "Stall",
+        "Status",
+        "StreamStyle",
+        "Timeout",
+        "ToolCall",
+    ),
+    "scripted_model": ("ScriptedModel",),
+    "served_call": ("ServedCall",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME_OF.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{home}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
