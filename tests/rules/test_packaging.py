@@ -39,8 +39,8 @@ def test_nothing_names_a_machine_or_a_registry():
     assert wrong == []
 
 
-def test_packages_have_one_version():
-    """The workspace, its packages, and what they require of each other are at one version."""
+def test_packages_are_released_together():
+    """The workspace, its packages, and what they require of each other: one version, one licence, typed."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for path in ROOT.glob("packages/*/pyproject.toml"):
         project = tomllib.loads(path.read_text())["project"]
@@ -48,3 +48,5 @@ def test_packages_have_one_version():
         core = [need for need in project["dependencies"] if re.match(r"agentcore-rl\b(?!-)", need)]
         assert core == ([] if project["name"] == "agentcore-rl" else [f"agentcore-rl=={version}"])
         assert list(path.parent.glob("src/*/py.typed"))
+        # A copy: a link would leave the sdist without its licence.
+        assert (path.parent / "LICENSE").read_text() == (ROOT / "LICENSE").read_text()
