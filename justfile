@@ -41,7 +41,7 @@ bump *ARGS:
 
 # Builds wheels and sdists of all packages into dist/.
 build:
-    {{ run }} uv build --all-packages
+    {{ run }} uv build --all-packages --no-build-isolation
 
 # The math agent, on the base model and on the tuned one.
 demo *ARGS:

@@ -15,9 +15,9 @@ started=$SECONDS
 # uv: the one at hand if it suits pyproject.toml, else a private copy. --target leaves the machine's own
 # Python alone, and works where that one is marked as externally managed.
 uv=uv
-if ! uv pip list --help >/dev/null 2>&1; then
+if ! uv cache dir >/dev/null 2>&1; then
   uv=.uv/bin/uv
-  if ! "$uv" pip list --help >/dev/null 2>&1; then
+  if ! "$uv" cache dir >/dev/null 2>&1; then
     if ! python3 -m pip --version >/dev/null 2>&1; then
       echo "setup: neither uv nor python3 with pip is here; install one of them and run this again." >&2
       exit 1
