@@ -6,6 +6,7 @@ Async tests are plain `async def` functions and run on asyncio (anyio's plugin, 
 import gc
 import multiprocessing
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -35,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
         if name.upper().startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES:
             del os.environ[name]
     home = Path(tempfile.mkdtemp(prefix="agentcore-rl-tests-"))
-    config.add_cleanup(lambda: _remove(home))
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
     os.environ.update(
         AWS_ACCESS_KEY_ID="testing",
         AWS_SECRET_ACCESS_KEY="testing",
@@ -49,12 +50,6 @@ def pytest_configure(config: pytest.Config) -> None:
         XDG_DATA_HOME=str(home / "share"),
         XDG_STATE_HOME=str(home / "state"),
     )
-
-
-def _remove(folder: Path) -> None:
-    for path in sorted(folder.rglob("*"), reverse=True):
-        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
-    folder.rmdir()
 
 
 @pytest.fixture(scope="session")
