@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
 from loop_watch import LoopWatch
 
 ROOT = Path(__file__).parent.parent
