@@ -152,6 +152,8 @@ class Connection(asyncio.Protocol):
         lines = head.decode("latin-1").split("\r\n")[:-2]
         try:
             method, path, version = lines[0].split(" ")
+            if not version.startswith("HTTP/1."):
+                raise ValueError(version)
             pairs = [line.split(":", 1) for line in lines[1:]]
             headers = tuple((name, value.strip()) for name, value in pairs)
             length = int(header(headers, "content-length") or 0)

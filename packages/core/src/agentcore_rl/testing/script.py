@@ -210,6 +210,7 @@ class Raw:
 
 
 Line: TypeAlias = Answer | Status | Drop | CutBody | CutStream | Stall | Timeout | Raw
+"""One line of a script: what a single HTTP request is answered with."""
 
 
 def answer_of(line: Line) -> Answer | None:

@@ -291,7 +291,7 @@ class ScriptedModel:
 
     async def _chosen(self, choose: Callable[[ServedCall], Line], call: ServedCall) -> Line:
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(32, "scripted-model-script")
+            self._pool = ThreadPoolExecutor(32, "script")
         try:
             line = await self._loop.run_in_executor(self._pool, choose, call)
             _check_line(line)
