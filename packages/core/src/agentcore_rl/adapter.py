@@ -98,7 +98,13 @@ class AgentBuilder(Protocol):
     """Builds and runs an agent, the same way in every framework."""
 
     def build_agent(
-        self, model: Any, tools: Sequence[Tool], instructions: str, *, collector: Any = None, name: str = "main"
+        self,
+        model: Any,
+        tools: Sequence[Tool],
+        instructions: str,
+        *,
+        collector: Any = None,
+        name: str = "main",
     ) -> Any:
         """An agent of the framework, with nothing of an earlier run in it.
 

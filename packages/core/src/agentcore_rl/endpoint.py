@@ -33,6 +33,9 @@ class Secret(str):
         return str.__str__(self)
 
 
+NO_SECRET = Secret("")
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """Url, key, model and sampling that an agent should use.
@@ -49,7 +52,7 @@ class Endpoint:
 
     base_url: str
     model: str = ""
-    api_key: Secret = Secret("")
+    api_key: Secret = NO_SECRET
     sampling: Mapping[str, Any] = field(default_factory=dict)
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     timeout_s: float = 600.0

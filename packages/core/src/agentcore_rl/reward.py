@@ -66,8 +66,6 @@ class Reward:
         return cls(value, checked, weighing, _numbers(metrics or {}, "metrics"), turn_rewards)
 
 
-
-
 class RewardFunction(ABC):
     """Judges a rollout: subclass it and write `reward`.
 
@@ -118,7 +116,10 @@ async def _marking(value: Any) -> Any:
 def _number(value: Any, where: str) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ContractError(f"{where} must be a finite number, not {type(value).__name__}.")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
     if not math.isfinite(number):
         raise ContractError(f"{where} must be a finite number, not {number}.")
     return number
@@ -153,7 +154,9 @@ def to_reward(value: Any, *, turns: int | None = None) -> Reward | None:
             raise ContractError("The reward's turn_rewards must be a sequence of numbers.")
         per_turn = [_number(item, f"The reward's turn_rewards[{n}]") for n, item in enumerate(per_turn)]
         if turns is not None and len(per_turn) != turns:
-            raise ContractError(f"The reward has {len(per_turn)} turn_rewards, the rollout has {turns} turns.")
+            raise ContractError(
+                f"The reward has {len(per_turn)} turn_rewards, the rollout has {turns} turns."
+            )
     return Reward(
         _number(value.value, "A reward"),
         _numbers(value.scores, "scores"),

@@ -37,6 +37,7 @@ __all__ = [
     "Tokens",
     "ToolExecution",
     "Trajectory",
+    "Transcript",
     "Turn",
     "Turns",
     "Usage",
@@ -142,7 +143,7 @@ class RolloutRequest:
     Attributes:
         run, task, sample, attempt, session: its ids (see the glossary).
         input_id: the id in the record's key: `{task}.{sample}`, or the caller's own.
-        endpoint: the model endpoint to use.
+        endpoint: the model endpoint to use; None when neither the request nor the deployment names one.
         destination: where the record goes.
         limits: what it may use.
         policy_version: version of the policy behind the endpoint at the start; None when unknown.
@@ -155,7 +156,7 @@ class RolloutRequest:
     sample: int
     session: str
     input_id: str
-    endpoint: Endpoint
+    endpoint: Endpoint | None
     attempt: int = 0
     destination: Destination = Destination()
     limits: Limits = Limits()
@@ -368,6 +369,21 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Transcript:
+    """Turns with the tables that they refer to.
+
+    Attributes:
+        messages: every distinct message, as raw JSON.
+        tools: every distinct list of tools, as raw JSON.
+        trajectories: one per agent.
+    """
+
+    messages: Sequence[msgspec.Raw]
+    tools: Sequence[msgspec.Raw]
+    trajectories: Sequence[Trajectory]
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     """The record of one attempt at a rollout.
 
@@ -424,11 +440,6 @@ class Rollout:
         """All turns in the order in which their calls began, expanded on access."""
         return Turns(self)
 
-    def message(self, index: int) -> dict[str, Any]:
-        """One message of the table, decoded."""
-        decoded: dict[str, Any] = msgspec.json.decode(self.messages[index])
-        return decoded
-
 
 @dataclass(frozen=True, slots=True)
 class ExpandedTurn:
@@ -444,14 +455,13 @@ class ExpandedTurn:
     @property
     def prompt(self) -> list[dict[str, Any]]:
         """Every message of the prompt, as sent."""
-        message = self._turns.rollout.message
-        return [message(index) for index in self._turns.prompt_indexes(self.stored)]
+        return [self._turns.message(index) for index in self._turns.prompt_indexes(self.stored)]
 
     @property
     def answer(self) -> dict[str, Any] | None:
         """The answer's message, as the server said it; None when the call has no whole answer."""
         index = self.stored.answer
-        return None if index is None else self._turns.rollout.message(index)
+        return None if index is None else self._turns.message(index)
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -463,7 +473,7 @@ class ExpandedTurn:
     def tools(self) -> list[dict[str, Any]]:
         """The tools that the request offered, as sent."""
         index = self.stored.tools
-        return [] if index is None else msgspec.json.decode(self._turns.rollout.tools[index])
+        return [] if index is None else self._turns.tool_list(index)
 
     @property
     def prompt_ids(self) -> list[int] | None:
@@ -484,13 +494,15 @@ class ExpandedTurn:
 
 
 class Turns(Sequence[ExpandedTurn]):
-    """The turns of a rollout, expanded on access."""
+    """The turns of a rollout (or of a transcript), expanded on access."""
 
-    __slots__ = ("_by_id", "_order", "rollout")
+    __slots__ = ("_by_id", "_order", "_source")
 
-    def __init__(self, rollout: Rollout) -> None:
-        self.rollout = rollout
-        self._order = sorted((turn for path in rollout.trajectories for turn in path.turns), key=lambda t: t.id)
+    def __init__(self, source: Rollout | Transcript) -> None:
+        self._source = source
+        self._order = sorted(
+            (turn for path in source.trajectories for turn in path.turns), key=lambda t: t.id
+        )
         self._by_id = {turn.id: turn for turn in self._order}
 
     def __len__(self) -> int:
@@ -504,6 +516,16 @@ class Turns(Sequence[ExpandedTurn]):
         if isinstance(index, slice):
             return [ExpandedTurn(turn, self) for turn in self._order[index]]
         return ExpandedTurn(self._order[index], self)
+
+    def message(self, index: int) -> dict[str, Any]:
+        """One message of the table, decoded."""
+        decoded: dict[str, Any] = msgspec.json.decode(self._source.messages[index])
+        return decoded
+
+    def tool_list(self, index: int) -> list[dict[str, Any]]:
+        """One list of tools of the table, decoded."""
+        decoded: list[dict[str, Any]] = msgspec.json.decode(self._source.tools[index])
+        return decoded
 
     def _lineage(self, turn: Turn) -> list[Turn]:
         """The turn and its ancestors, root first."""

@@ -77,7 +77,9 @@ class Settings:
         endpoint = None
         if base_url:
             if not re.match(r"https?://[^/]", base_url):
-                raise ConfigurationError(f"BASE_URL must be an http(s) URL such as http://host:8000/v1, not {base_url!r}.")
+                raise ConfigurationError(
+                    f"BASE_URL must be an http(s) URL such as http://host:8000/v1, not {base_url!r}."
+                )
             endpoint = Endpoint(
                 base_url=base_url,
                 model=env.get("MODEL_ID", ""),

@@ -1,0 +1,1 @@
+"""The recorder: transports that carry model calls, and what a rollout keeps of them."""

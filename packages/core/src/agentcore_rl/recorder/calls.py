@@ -1,0 +1,380 @@
+"""One model call, from bytes: what was asked, what was sent, what came back. No I/O here.
+
+`prepare` writes the body that goes on the wire; `AnswerReader` reads the answer's bytes as they
+pass. Both look only at the top level of what they carry; messages stay raw JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from agentcore_rl.endpoint import Endpoint
+from agentcore_rl.rollout import Usage
+
+__all__ = ["MODEL_ALIAS", "Answer", "AnswerReader", "Ask", "prepare"]
+
+MODEL_ALIAS = "policy"
+"""The model id that models are built with, so that no framework reads meaning into the real one."""
+
+LARGEST_ANSWER = 64 * 2**20
+"""Bytes of an answer that are kept at most; a longer one passes on untouched but is not recorded."""
+
+_RAW_MESSAGES = msgspec.json.Decoder(list[msgspec.Raw])
+_RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LINE_END = re.compile(rb"\r\n|\n|\r")
+_NOT_SAMPLING = {"model", "messages", "tools"}
+# Two names of one parameter: whoever sets one of them replaces the other.
+_SAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A chat completions request as it goes on the wire.
+
+    Attributes:
+        body: the bytes that are sent.
+        messages: each message of the body, raw JSON.
+        tools: the body's tools, raw JSON; None when it has none.
+        model: the model id in the body.
+        sampling: every other parameter in the body, decoded.
+        asked: what the agent had asked for, where the body differs from it.
+        streamed: the body asks for a stream.
+    """
+
+    body: bytes
+    messages: Sequence[bytes]
+    tools: bytes | None
+    model: str | None
+    sampling: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    streamed: bool
+
+
+def prepare(body: bytes, endpoint: Endpoint) -> Ask | None:
+    """The request that goes on the wire: the agent's, with the endpoint's model and sampling.
+
+    The body is returned as it came when the endpoint changes nothing in it.
+
+    Returns:
+        None when the body is not a chat completions request (no JSON object with messages).
+    """
+    try:
+        fields = _RAW_OBJECT.decode(body)
+        messages = [bytes(raw) for raw in _RAW_MESSAGES.decode(fields["messages"])]
+    except (msgspec.DecodeError, KeyError, RecursionError):
+        return None
+    asked: dict[str, Any] = {}
+    changed = False
+    for name, value in _overrides(endpoint).items():
+        twin = _SAME.get(name)
+        if twin in fields:
+            asked[twin] = msgspec.json.decode(fields.pop(twin))
+            changed = True
+        raw = msgspec.json.encode(value)
+        before = fields.get(name)
+        if before is not None:
+            if bytes(before) == raw:
+                continue
+            was = msgspec.json.decode(before)
+            if was == value and type(was) is type(value):
+                continue
+            if not (name == "model" and was == MODEL_ALIAS):
+                asked[name] = was
+        fields[name] = msgspec.Raw(raw)
+        changed = True
+    if changed:
+        body = msgspec.json.encode(fields)
+    tools = fields.get("tools")
+    sampling = {name: msgspec.json.decode(raw) for name, raw in fields.items() if name not in _NOT_SAMPLING}
+    model = msgspec.json.decode(fields["model"]) if "model" in fields else None
+    return Ask(
+        body=body,
+        messages=messages,
+        tools=None if tools is None or bytes(tools) == b"null" else bytes(tools),
+        model=model if isinstance(model, str) else None,
+        sampling=sampling,
+        asked=asked,
+        streamed=sampling.get("stream") is True,
+    )
+
+
+def _overrides(endpoint: Endpoint) -> dict[str, Any]:
+    fields = {**endpoint.extra_body, **endpoint.sampling}
+    if endpoint.model:
+        fields["model"] = endpoint.model
+    return fields
+
+
+@dataclass(slots=True)
+class Answer:
+    """What the server answered.
+
+    Attributes:
+        message: the answer's message, raw JSON; None when there is none.
+        finish_reason, response_id, usage: as the server said.
+        prompt_ids: token ids of the whole prompt; None when not given.
+        answer_ids: token ids that were sampled; None when not given.
+        logprobs: one for each of `answer_ids`; None when not given or their number differs.
+        complete: the answer is whole.
+        remarks: reasons why this may not be the whole truth.
+    """
+
+    message: bytes | None = None
+    finish_reason: str | None = None
+    response_id: str | None = None
+    usage: Usage | None = None
+    prompt_ids: array[int] | None = None
+    answer_ids: array[int] | None = None
+    logprobs: array[float] | None = None
+    policy_version: int | None = None
+    complete: bool = False
+    remarks: list[str] = field(default_factory=list)
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    message: msgspec.Raw = msgspec.Raw(b"")
+    delta: dict[str, Any] | None = None
+    finish_reason: str | None = None
+    token_ids: list[int] | None = None
+    logprobs: dict[str, Any] | None = None
+
+
+class _Body(msgspec.Struct):
+    """A chat completion, or one chunk of a streamed one."""
+
+    id: str | None = None
+    choices: list[_Choice] = []
+    usage: dict[str, Any] | None = None
+    prompt_token_ids: list[int] | None = None
+    policy_version: int | None = None
+    error: Any = None
+
+
+_BODY = msgspec.json.Decoder(_Body)
+
+
+class AnswerReader:
+    """Reads an answer's bytes as they pass; `finish` gives what they say.
+
+    A stream is put together as it comes, so only the answer itself is held, never its chunks.
+    """
+
+    def __init__(self, *, event_stream: bool) -> None:
+        self._event_stream = event_stream
+        self._size = 0
+        self._body = bytearray()
+        self._line = bytearray()
+        self._event: list[bytes] = []
+        self._answer = Answer()
+        self._deltas = _Deltas()
+
+    @property
+    def complete(self) -> bool:
+        """For a stream: its end was seen (`[DONE]` or a finish reason)."""
+        return self._answer.complete
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next bytes of the answer's body."""
+        self._size += len(chunk)
+        if self._size > LARGEST_ANSWER:
+            self._body.clear()
+            self._line.clear()
+            return
+        if self._event_stream:
+            self._feed_lines(chunk)
+        else:
+            self._body += chunk
+
+    def finish(self) -> Answer:
+        """What the bytes say; call once, when no more come."""
+        answer = self._answer
+        if self._size > LARGEST_ANSWER:
+            answer.remarks.append("answer_too_large")
+            return answer
+        if not self._event_stream:
+            self._read_body(bytes(self._body))
+            self._body.clear()
+            return answer
+        if self._line:
+            self._feed_lines(b"\n")
+        self._dispatch()
+        answer.message = self._deltas.message()
+        ids = self._deltas.token_ids
+        self._tokens(ids if self._deltas.has_token_ids else None, self._deltas.logprobs)
+        return answer
+
+    def _feed_lines(self, chunk: bytes) -> None:
+        self._line += chunk
+        held = b""
+        if self._line.endswith(b"\r"):  # it may be half of a line end
+            held = b"\r"
+            del self._line[-1:]
+        *lines, rest = _LINE_END.split(bytes(self._line))
+        self._line = bytearray(rest + held)
+        for line in lines:
+            if not line:
+                self._dispatch()
+            elif line.startswith(b"data:"):
+                self._event.append(bytes(line[5:].lstrip(b" ")))
+
+    def _dispatch(self) -> None:
+        if not self._event:
+            return
+        payload = b"\n".join(self._event)
+        self._event.clear()
+        if payload.strip() == b"[DONE]":
+            self._answer.complete = True
+            return
+        body = self._decode(payload)
+        if body is None:
+            return
+        if body.error is not None:
+            self._answer.remarks.append("error_in_stream")
+        for choice in body.choices:
+            if choice.index != 0:
+                self._note("several_choices")
+                continue
+            if choice.finish_reason is not None:
+                self._answer.finish_reason = choice.finish_reason
+                self._answer.complete = True
+            self._deltas.add(choice)
+
+    def _decode(self, payload: bytes) -> _Body | None:
+        try:
+            body = _BODY.decode(payload)
+        except (msgspec.DecodeError, RecursionError):
+            self._note("malformed_answer")
+            return None
+        answer = self._answer
+        answer.response_id = answer.response_id or body.id
+        if body.usage:
+            answer.usage = _usage(body.usage)
+        if body.prompt_token_ids is not None:
+            answer.prompt_ids = _ids(body.prompt_token_ids)
+        if body.policy_version is not None:
+            answer.policy_version = body.policy_version
+        return body
+
+    def _read_body(self, content: bytes) -> None:
+        body = self._decode(content)
+        if body is None or not body.choices:
+            self._note("malformed_answer")
+            return
+        if len(body.choices) > 1:
+            self._note("several_choices")
+        choice = body.choices[0]
+        message = bytes(choice.message)
+        self._answer.message = message if message.startswith(b"{") else None
+        self._answer.finish_reason = choice.finish_reason
+        self._answer.complete = self._answer.message is not None
+        self._tokens(choice.token_ids, (choice.logprobs or {}).get("content"))
+
+    def _note(self, remark: str) -> None:
+        if remark not in self._answer.remarks:
+            self._answer.remarks.append(remark)
+
+    def _tokens(self, ids: Sequence[int] | None, logprobs: Any) -> None:
+        """Ids as the server gave them: vLLM's `token_ids`, or llama.cpp's `id` beside each logprob."""
+        answer = self._answer
+        entries = [entry for entry in logprobs or () if isinstance(entry, Mapping)]
+        values = [value for entry in entries if isinstance(value := entry.get("logprob"), int | float)]
+        if ids is None and entries:
+            given = [entry.get("id") for entry in entries]
+            if all(isinstance(number, int) for number in given):
+                # llama.cpp leaves out ids inside a character that spans several: take none then.
+                counted = answer.usage.completion_tokens if answer.usage else None
+                if counted is None or counted - len(given) in (0, 1):
+                    ids = given  # type: ignore[assignment]
+                else:
+                    self._note("token_ids_incomplete")
+        if ids is None:
+            return
+        answer.answer_ids = _ids(ids)
+        if values and len(values) == len(ids):
+            answer.logprobs = array("d", values)
+        elif entries:
+            self._note("logprobs_incomplete")
+
+
+def _ids(ids: Sequence[int]) -> array[int] | None:
+    try:
+        return array("I", ids)
+    except (OverflowError, TypeError):
+        return None
+
+
+def _usage(usage: Mapping[str, Any]) -> Usage:
+    def count(name: str) -> int | None:
+        value = usage.get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    return Usage(count("prompt_tokens"), count("completion_tokens"))
+
+
+class _Deltas:
+    """The one message that a stream's deltas spell."""
+
+    def __init__(self) -> None:
+        self._texts: dict[str, list[str]] = {}
+        self._plain: dict[str, Any] = {}
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._order: list[str] = []
+        self.token_ids: list[int] = []
+        self.has_token_ids = False
+        self.logprobs: list[Any] = []
+
+    def add(self, choice: _Choice) -> None:
+        if choice.token_ids is not None:
+            self.has_token_ids = True
+            self.token_ids.extend(choice.token_ids)
+        if choice.logprobs:
+            self.logprobs.extend(choice.logprobs.get("content") or ())
+        for key, value in (choice.delta or {}).items():
+            if key not in self._order:
+                self._order.append(key)
+            if key == "tool_calls" and isinstance(value, list):
+                for call in value:
+                    if isinstance(call, dict):
+                        self._add_call(call)
+            elif isinstance(value, str) and key != "role":
+                self._texts.setdefault(key, []).append(value)
+            elif value is not None or key not in self._plain:
+                self._plain[key] = value
+
+    def _add_call(self, call: dict[str, Any]) -> None:
+        index = call.get("index")
+        slot = self._calls.setdefault(index if isinstance(index, int) else len(self._calls), {})
+        for key, value in call.items():
+            if key == "index":
+                continue
+            if key == "function" and isinstance(value, dict):
+                function = slot.setdefault("function", {})
+                for name, part in value.items():
+                    if isinstance(part, str) and isinstance(function.get(name), str):
+                        function[name] += part
+                    elif part is not None or name not in function:
+                        function[name] = part
+            elif value is not None or key not in slot:
+                slot[key] = value
+
+    def message(self) -> bytes | None:
+        """The message as JSON; None when no delta came."""
+        if not self._order:
+            return None
+        message: dict[str, Any] = {"role": self._plain.get("role") or "assistant"}
+        for key in self._order:
+            if key in self._texts:
+                message[key] = "".join(self._texts[key])
+            elif key == "tool_calls":
+                if self._calls:
+                    message[key] = [self._calls[index] for index in sorted(self._calls)]
+            elif key != "role":
+                message[key] = self._plain.get(key)
+        return msgspec.json.encode(message)

@@ -1,0 +1,509 @@
+"""The recorder of one rollout: its calls on the wire, and what callbacks say of them.
+
+Thread-safe: a rollout's calls may come from any thread. What it holds is what the record needs,
+each message once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from array import array
+from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
+
+import msgspec
+
+from agentcore_rl.conversation import MessageTable, Placement, TurnGraph
+from agentcore_rl.endpoint import Secret
+from agentcore_rl.exceptions import LimitReached, RolloutClosed
+from agentcore_rl.recorder.calls import Answer, Ask
+from agentcore_rl.recorder.crosscheck import Heard, Witnessed, compare
+from agentcore_rl.rollout import (
+    Crosscheck,
+    HTTPAttempt,
+    Limits,
+    PromptRef,
+    StopReason,
+    Tokens,
+    ToolExecution,
+    Trajectory,
+    Transcript,
+    Turn,
+    Turns,
+)
+
+__all__ = ["CallInProgress", "Recorder", "Recording", "RolloutData", "calling"]
+
+calling: ContextVar[str | None] = ContextVar("agentcore_rl_calling", default=None)
+"""Key of the model call that the framework's callbacks have announced in this context."""
+
+
+@dataclass(slots=True)
+class CallInProgress:
+    """One logical model call, from its first request to the end of its answer."""
+
+    placement: Placement
+    agent: str
+    tools: int | None
+    ask: Ask
+    labels: dict[str, Any]
+    callback: str | None
+    inferred: bool
+    started: float
+    suspect: list[str]
+    http: list[HTTPAttempt] = field(default_factory=list)
+    answer: Answer | None = None
+    answer_index: int | None = None
+    tokens: Tokens | None = None
+    ended: float | None = None
+    executions: list[ToolExecution] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Callback:
+    key: str
+    agent: str
+    parent: str | None
+    labels: dict[str, Any]
+    form: int | None = None
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What a recorder has at the end.
+
+    Attributes:
+        transcript: tables and trajectories.
+        crosscheck: wire against callbacks.
+        suspect: reasons why the turns may not be the whole truth.
+        stop_reason: the limit that was reached; None when none was.
+        counts: further numbers.
+        last_call_failed: the last call that was sent got no whole answer.
+        endpoint_silent: and that was because the endpoint gave none (as opposed to refusing).
+    """
+
+    transcript: Transcript
+    crosscheck: Crosscheck
+    suspect: Sequence[str]
+    stop_reason: StopReason | None
+    counts: Mapping[str, int]
+    last_call_failed: bool
+    endpoint_silent: bool
+
+
+class Recorder:
+    """Records one rollout.
+
+    Args:
+        limits: `max_turns` and `max_tokens` refuse further calls; `deadline_s` is the caller's to keep.
+        secrets: values that are replaced by *** wherever they stand in a message.
+        policy_version: noted with each turn whose answer does not say another.
+    """
+
+    def __init__(
+        self,
+        *,
+        limits: Limits | None = None,
+        secrets: Sequence[Secret] = (),
+        policy_version: int | None = None,
+    ) -> None:
+        self._limits = limits or Limits()
+        # As it stands in JSON: the value with its quotes and backslashes escaped.
+        self._secrets = [msgspec.json.encode(secret.reveal())[1:-1] for secret in secrets]
+        self._policy_version = policy_version
+        self._lock = threading.Lock()
+        self._origin = time.monotonic()
+        self._graph = TurnGraph()
+        self._tools = MessageTable()
+        self._calls: list[CallInProgress] = []
+        self._by_tool_call: dict[str, int] = {}
+        self._leaf_ids: tuple[int, array[int]] | None = None
+        self._sampled = 0
+        self._callbacks: dict[str, _Callback] = {}
+        self._collected = False
+        self._orphans: list[ToolExecution] = []
+        self._counts: dict[str, int] = {}
+        self._remarks: set[str] = set()
+        self._limit: StopReason | None = None
+        self._closed: str | None = None
+        self.closing = threading.Event()
+        """Set when the rollout is over; a wait between retries ends with it."""
+        self.deadline: float | None = None
+        """Monotonic time after which no retry is worth starting; None without a deadline."""
+
+    # ---- the wire
+
+    def begin(self, ask: Ask, *, labels: Mapping[str, Any], inferred: bool) -> CallInProgress:
+        """A model call is about to be sent.
+
+        Args:
+            ask: the request as it goes on the wire.
+            labels: from the request's label headers; `agent` names the agent.
+            inferred: the call came from outside the rollout's own threads.
+
+        Raises:
+            RolloutClosed: the rollout is over.
+            LimitReached: `max_turns` or `max_tokens` is used up.
+        """
+        callback = calling.get()
+        with self._lock:
+            heard = self._callbacks.get(callback) if callback is not None else None
+            try:
+                self._admit()
+            except Exception:
+                if heard is not None:
+                    heard.refused = True
+                raise
+            suspect: list[str] = []
+            prompt = [self._redacted(raw, suspect) for raw in ask.messages]
+            agent = self._agent(labels, heard)
+            placement = self._graph.add(prompt, agent=agent)
+            if placement.forked:
+                suspect.append("forked")
+            if inferred:
+                suspect.append("inferred_scope")
+            tools = None if ask.tools is None else self._tools.add(self._redacted(ask.tools, suspect))
+            call = CallInProgress(
+                placement=placement,
+                agent=agent,
+                tools=tools,
+                # The bytes live in the tables from here on.
+                ask=replace(ask, body=b"", messages=(), tools=None),
+                labels={**(heard.labels if heard else {}), **labels},
+                callback=callback if heard is not None else None,
+                inferred=inferred,
+                started=time.monotonic(),
+                suspect=suspect,
+            )
+            self._calls.append(call)
+            return call
+
+    def _admit(self) -> None:
+        if self._closed is not None:
+            self._counts["refused_calls"] = self._counts.get("refused_calls", 0) + 1
+            raise RolloutClosed(
+                f"This rollout is over ({self._closed}); no further model call belongs to it."
+            )
+        limits = self._limits
+        if limits.max_turns is not None and len(self._calls) >= limits.max_turns:
+            self._limit = self._limit or StopReason.TURN_LIMIT
+        elif limits.max_tokens is not None and self._sampled >= limits.max_tokens:
+            self._limit = self._limit or StopReason.TOKEN_LIMIT
+        if self._limit is not None:
+            self._counts["refused_calls"] = self._counts.get("refused_calls", 0) + 1
+            what = "max_turns" if self._limit is StopReason.TURN_LIMIT else "max_tokens"
+            raise LimitReached(f"This rollout's {what} is used up; no further model call is sent.")
+
+    def _agent(self, labels: Mapping[str, Any], heard: _Callback | None) -> str:
+        """A label on the model wins; then the agent that callbacks named."""
+        named = labels.get("agent")
+        if named and named != "main":
+            return str(named)
+        return heard.agent if heard is not None else "main"
+
+    def attempted(self, call: CallInProgress, attempt: HTTPAttempt) -> None:
+        """One HTTP attempt of the call has ended."""
+        with self._lock:
+            if self._closed is None:
+                call.http.append(attempt)
+
+    def since_start(self, moment: float) -> float:
+        """Seconds from the rollout's acceptance to a monotonic time."""
+        return moment - self._origin
+
+    def end(self, call: CallInProgress, answer: Answer) -> None:
+        """The call is over; `answer` has what came of it. A call ends once, later ends are ignored."""
+        with self._lock:
+            if call.ended is not None or self._closed is not None:
+                return
+            call.ended = time.monotonic()
+            call.suspect.extend(answer.remarks)
+            if answer.message is not None:
+                message = self._redacted(answer.message, call.suspect)
+                call.answer_index = self._graph.answer(call.placement.turn, message)
+                self._note_tool_calls(message, call.placement.turn)
+                if not answer.complete:
+                    call.suspect.append("cut_answer")
+            else:
+                call.suspect.append("no_answer")
+            call.tokens = self._place_tokens(call, answer)
+            sampled = answer.usage.completion_tokens if answer.usage else None
+            self._sampled += sampled if sampled is not None else len(answer.answer_ids or ())
+            answer.message = answer.prompt_ids = answer.answer_ids = None
+            call.answer = answer
+
+    def _note_tool_calls(self, message: bytes, turn: int) -> None:
+        try:
+            calls = msgspec.json.decode(message, type=_Calls).tool_calls or ()
+        except (msgspec.DecodeError, RecursionError):
+            return
+        for call in calls:
+            if call.id:
+                self._by_tool_call[call.id] = turn
+
+    def _place_tokens(self, call: CallInProgress, answer: Answer) -> Tokens | None:
+        """The turn's ids, its prompt's as what they add to the parent's."""
+        if answer.answer_ids is None and answer.prompt_ids is None:
+            return None
+        keep, new = 0, answer.prompt_ids
+        if new is not None:
+            before = self._ids_behind(call.placement.parent)
+            keep = _shared(before, new)
+            full = new
+            new = full[keep:]
+            full.extend(answer.answer_ids or ())
+            self._leaf_ids = (call.placement.turn, full)
+        return Tokens(keep, new, answer.answer_ids or (), answer.logprobs)
+
+    def _ids_behind(self, turn: int | None) -> array[int]:
+        """All ids of a turn: its prompt, then its answer."""
+        if turn is None:
+            return array("I")
+        if self._leaf_ids is not None and self._leaf_ids[0] == turn:
+            return self._leaf_ids[1]
+        full = array("I")
+        for ancestor in self._graph.path(turn):
+            tokens = self._calls[ancestor].tokens
+            if tokens is not None and tokens.prompt_new is not None:
+                del full[tokens.prompt_keep :]
+                full.extend(tokens.prompt_new)
+                full.extend(tokens.answer)
+        return full
+
+    def _redacted(self, raw: bytes, suspect: list[str]) -> bytes:
+        for secret in self._secrets:
+            if secret in raw:
+                raw = raw.replace(secret, b"***")
+                if "redacted" not in suspect:
+                    suspect.append("redacted")
+        return raw
+
+    # ---- the callbacks
+
+    def attach_collector(self) -> None:
+        """A collector listens from now on, so that the cross-check means something."""
+        with self._lock:
+            self._collected = True
+
+    def callback_started(
+        self, key: str, *, agent: str, parent: str | None = None, labels: Mapping[str, Any] | None = None
+    ) -> None:
+        """The framework says that a model call begins; the wire's next calls in this context are its.
+
+        Args:
+            key: names the call; any string that is unique in the rollout.
+            agent: who makes it.
+            parent: the agent that called this agent; None for the first.
+            labels: further words of the framework (node, task, ...).
+        """
+        with self._lock:
+            self._collected = True
+            self._callbacks[key] = _Callback(key, agent, parent, dict(labels or {}))
+        calling.set(key)
+
+    def callback_ended(self, key: str, *, answer: Mapping[str, Any] | None) -> None:
+        """The framework says that the call is over.
+
+        Args:
+            key: as in `callback_started`.
+            answer: its answer as an OpenAI message; None when it ended without one.
+        """
+        if calling.get() == key:
+            calling.set(None)
+        raw = None if answer is None else msgspec.json.encode(answer, enc_hook=str)
+        with self._lock:
+            heard = self._callbacks.get(key)
+            if heard is not None and raw is not None:
+                heard.form = self._graph.form(self._redacted(raw, []))
+
+    def tool_executed(self, execution: ToolExecution) -> None:
+        """The framework ran (or refused) a tool call of an answer."""
+        with self._lock:
+            turn = self._by_tool_call.get(execution.call_id)
+            if turn is None:
+                self._orphans.append(execution)
+            elif self._closed is None:
+                self._calls[turn].executions.append(execution)
+
+    def count(self, name: str) -> None:
+        """Raise one of the rollout's counts by one."""
+        with self._lock:
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def remark(self, reason: str) -> None:
+        """Add a reason why the rollout's turns may not be the whole truth."""
+        with self._lock:
+            self._remarks.add(reason)
+
+    # ---- the end
+
+    @property
+    def limit_reached(self) -> StopReason | None:
+        """The limit that refused a call; None while none did."""
+        return self._limit
+
+    def close(self, reason: str) -> None:
+        """The rollout is over: later calls are refused, later bytes of running ones are not kept."""
+        with self._lock:
+            self._closed = self._closed or reason
+        self.closing.set()
+
+    def transcript(self) -> Transcript:
+        """The turns so far."""
+        with self._lock:
+            return self._transcript({})
+
+    def finish(self) -> Recording:
+        """Everything that the record needs. Close the recorder first."""
+        with self._lock:
+            verdicts = compare(
+                [
+                    Witnessed(
+                        call.placement.turn,
+                        call.callback,
+                        None if call.answer_index is None else self._graph.form_of(call.answer_index),
+                    )
+                    for call in self._calls
+                ],
+                [
+                    Heard(heard.key, heard.form)
+                    for heard in self._callbacks.values()
+                    if not self._only_refused(heard)
+                ],
+            )
+            extra: dict[int, list[str]] = {}
+            if self._collected:
+                for turn in verdicts.wire_only:
+                    extra.setdefault(turn, []).append("wire_only")
+                for turn in verdicts.differing:
+                    extra.setdefault(turn, []).append("differing")
+            transcript = self._transcript(extra)
+            suspect = set(self._remarks)
+            for path in transcript.trajectories:
+                for stored in path.turns:
+                    suspect.update(stored.suspect)
+            if self._collected and verdicts.counts.callback_only:
+                suspect.add("callback_only")
+            if self._counts.get("ambiguous_calls"):
+                suspect.add("ambiguous_calls")
+            if self._orphans:
+                self._counts["unplaced_tool_executions"] = len(self._orphans)
+            last = self._calls[-1] if self._calls else None
+            failed = last is not None and (last.answer is None or not last.answer.complete)
+            return Recording(
+                transcript=transcript,
+                crosscheck=verdicts.counts if self._collected else Crosscheck(),
+                suspect=sorted(suspect),
+                stop_reason=self._limit,
+                counts=dict(self._counts),
+                last_call_failed=failed,
+                endpoint_silent=failed and last is not None and _silent(last.http),
+            )
+
+    def _only_refused(self, heard: _Callback) -> bool:
+        return heard.refused and not any(call.callback == heard.key for call in self._calls)
+
+    def _transcript(self, extra: Mapping[int, Sequence[str]]) -> Transcript:
+        paths: dict[str, list[Turn]] = {}
+        for call in self._calls:
+            paths.setdefault(call.agent, []).append(self._turn(call, extra.get(call.placement.turn, ())))
+        parents = {heard.agent: heard.parent for heard in self._callbacks.values()}
+        return Transcript(
+            self._graph.messages.raws(),
+            self._tools.raws(),
+            [Trajectory(agent, parents.get(agent), turns) for agent, turns in paths.items()],
+        )
+
+    def _turn(self, call: CallInProgress, extra: Sequence[str]) -> Turn:
+        answer = call.answer or Answer()
+        suspect = [*call.suspect, *extra]
+        if call.ended is None:
+            suspect.append("unfinished_call")
+        return Turn(
+            id=call.placement.turn,
+            parent=call.placement.parent,
+            agent=call.agent,
+            prompt=PromptRef(call.placement.keep, call.placement.new),
+            answer=call.answer_index,
+            tools=call.tools,
+            model=call.ask.model,
+            sampling=call.ask.sampling,
+            asked=call.ask.asked,
+            finish_reason=answer.finish_reason,
+            usage=answer.usage,
+            response_id=answer.response_id,
+            tokens=call.tokens,
+            policy_version=self._policy_version if answer.policy_version is None else answer.policy_version,
+            executions=tuple(call.executions),
+            http=tuple(call.http),
+            scope="inferred" if call.inferred else "rollout",
+            source="wire",
+            labels=call.labels,
+            suspect=suspect,
+            started_s=self.since_start(call.started),
+            seconds=(call.ended or time.monotonic()) - call.started,
+        )
+
+
+class _CallId(msgspec.Struct):
+    id: str | None = None
+
+
+class _Calls(msgspec.Struct):
+    tool_calls: list[_CallId] | None = None
+
+
+def _shared(one: array[int], other: array[int]) -> int:
+    """Length of the common beginning; compares slices, so that long ones cost little."""
+    low, high = 0, min(len(one), len(other))
+    if one[:high] == other[:high]:
+        return high
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _silent(attempts: Iterable[HTTPAttempt]) -> bool:
+    """No attempt got an answer that says more than "not now"."""
+    return all(
+        attempt.status is None or attempt.status in (408, 429) or attempt.status >= 500
+        for attempt in attempts
+    )
+
+
+class RolloutData(Sequence[dict[str, Any]]):
+    """The rollout's turns so far, as OpenAI-style full histories, expanded on access.
+
+    What `collector.get_rollout_data()` returns; handed back by the agent it is stored once.
+    """
+
+    def __init__(self, recorder: Recorder | None) -> None:
+        self._recorder = recorder
+
+    def _turns(self) -> Turns | tuple[()]:
+        return () if self._recorder is None else Turns(self._recorder.transcript())
+
+    def __len__(self) -> int:
+        return len(self._turns())
+
+    @overload
+    def __getitem__(self, index: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        turns = self._turns()
+        if isinstance(index, slice):
+            return [turn.to_dict() for turn in turns[index]]
+        return turns[index].to_dict()
+
+    def belongs_to(self, recorder: Recorder) -> bool:
+        """Whether these are that recorder's turns."""
+        return self._recorder is recorder
