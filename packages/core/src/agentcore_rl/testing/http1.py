@@ -9,6 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
+__all__ = [
+    "BadRequest",
+    "Connection",
+    "Request",
+    "header",
+]
+
 _HEAD_LIMIT = 256 * 1024
 
 

@@ -21,6 +21,16 @@ from agentcore_rl.testing.script import (
 )
 from agentcore_rl.testing.spelling import Spelling, to_json
 
+__all__ = [
+    "Action",
+    "Close",
+    "Pause",
+    "Send",
+    "play",
+    "status",
+    "whole",
+]
+
 
 @dataclass(frozen=True, slots=True)
 class Send:
@@ -45,6 +55,7 @@ class Close:
 
 
 Action: TypeAlias = Send | Pause | Close
+"""One thing that the server does on a connection."""
 
 _LAST_CHUNK = Send(b"0\r\n\r\n")
 _JSON = {"content-type": "application/json"}

@@ -10,6 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+__all__ = [
+    "Answer",
+    "CutBody",
+    "CutStream",
+    "Drop",
+    "Line",
+    "Raw",
+    "ScriptError",
+    "Stall",
+    "Status",
+    "StreamStyle",
+    "Timeout",
+    "ToolCall",
+    "answer_of",
+    "mismatch",
+]
+
 
 class ScriptError(AssertionError):
     """The script was not played as written: lines were left unread, or a request broke it.

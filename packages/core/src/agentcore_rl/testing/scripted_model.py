@@ -24,11 +24,19 @@ from agentcore_rl.testing.script import Line, ScriptError, Status, answer_of, mi
 from agentcore_rl.testing.served_call import ServedCall, invalid, marked_conversation
 from agentcore_rl.testing.spelling import Engine, Spelling, to_json
 
+__all__ = [
+    "Conversation",
+    "Script",
+    "ScriptedModel",
+]
+
 _BACKLOG = 1024
 
 
 Conversation: TypeAlias = Sequence[Line]
+"""Lines that are played in order."""
 Script: TypeAlias = Conversation | Mapping[str, Conversation] | Callable[[ServedCall], Line]
+"""What `ScriptedModel` plays: one conversation, several by key, or a function that returns each line."""
 
 
 class ScriptedModel:

@@ -13,6 +13,12 @@ from agentcore_rl.testing import tokens
 from agentcore_rl.testing.http1 import Request, header
 from agentcore_rl.testing.script import Line
 
+__all__ = [
+    "ServedCall",
+    "invalid",
+    "marked_conversation",
+]
+
 _MARKER = re.compile(r"\[\[conversation:(.+?)\]\]")
 _ROLES = {"system", "developer", "user", "assistant", "tool", "function"}
 

@@ -17,7 +17,15 @@ from typing import Any, Literal, TypeAlias
 from agentcore_rl.testing import tokens
 from agentcore_rl.testing.script import Answer, ToolCall
 
+__all__ = [
+    "Engine",
+    "Spelling",
+    "split",
+    "to_json",
+]
+
 Engine: TypeAlias = Literal["vllm", "llama.cpp", "openai"]
+"""Whose manner of giving token ids is followed."""
 
 # One constant, so that the same script gives the same bytes.
 _CREATED = 1_700_000_000

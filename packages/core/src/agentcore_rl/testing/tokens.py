@@ -10,6 +10,15 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+__all__ = [
+    "END",
+    "START",
+    "answer_ids",
+    "content_text",
+    "count_prompt",
+    "prompt_ids",
+]
+
 START = 256
 """Id of the token that opens a message."""
 END = 257
