@@ -1,0 +1,1 @@
+"""The demo's tasks, rewards and tools, as package data: one folder per task family, no framework."""

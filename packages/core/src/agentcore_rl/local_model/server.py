@@ -1,0 +1,161 @@
+"""The local model as an OpenAI-compatible HTTP server: `python -m agentcore_rl.local_model.server`.
+
+Every answer is sampled to its end before its first byte leaves, streamed or not: llama.cpp's own stream loses
+the ids inside characters that are split over several tokens, and the ids given here are exactly those sampled.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import anyio.to_thread
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from agentcore_rl.exceptions import AgentCoreRLError
+from agentcore_rl.local_model.answers import BadRequest, read_request, write_answer, write_chunks
+from agentcore_rl.local_model.engine import MODELS, Engine
+from agentcore_rl.local_model.model_file import find_model
+
+
+def create_app(engine: Engine, started: Callable[[], None] = lambda: None) -> Starlette:
+    """The ASGI app: `/v1/chat/completions`, `/v1/models` and `/health`.
+
+    Args:
+        engine: What samples. As many calls as it has slots run at once, the others wait in order.
+        started: Called once the app accepts requests.
+    """
+    limiter = anyio.CapacityLimiter(engine.slots)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        started()
+        yield
+
+    async def chat(request: Request) -> Response:
+        try:
+            body = _parsed(await request.body())
+            answer = await anyio.to_thread.run_sync(_answer, engine, body, limiter=limiter)
+        except BadRequest as refusal:
+            return JSONResponse(refusal.body(), status_code=refusal.status)
+        if body.get("stream"):
+            return StreamingResponse(write_chunks(body, answer), media_type="text/event-stream")
+        return JSONResponse(answer)
+
+    async def models(_: Request) -> Response:
+        cards = [{"id": name, "object": "model", "created": 0, "owned_by": "agentcore-rl"} for name in MODELS]
+        return JSONResponse({"object": "list", "data": cards})
+
+    async def health(_: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    routes = [
+        Route("/v1/chat/completions", chat, methods=["POST"]),
+        Route("/v1/models", models),
+        Route("/health", health),
+    ]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        raise BadRequest("The request is not JSON.") from None
+
+
+def _answer(engine: Engine, body: Any) -> dict[str, Any]:
+    """One answer; runs in a thread."""
+    request = read_request(body)
+    try:
+        raw = engine.chat(request, adapter_scale=MODELS[body["model"]])
+    except (ValueError, RuntimeError) as error:  # how xllamacpp passes on what llama.cpp cannot read
+        raise BadRequest(str(error)) from error
+    prompt_ids = None
+    if body.get("return_token_ids") and "__verbose" in raw:
+        prompt_ids = engine.token_ids(raw["__verbose"]["prompt"])
+        if len(prompt_ids) != raw["__verbose"]["tokens_evaluated"]:
+            raise BadRequest("The prompt's token ids do not agree with llama.cpp's count.", status=500)
+    return write_answer(body, raw, prompt_ids)
+
+
+def serve(
+    model_path: Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    threads: int | None = None,
+    slots: int = 4,
+    started: Callable[[str], None] = print,
+) -> None:
+    """Serves until interrupted.
+
+    Args:
+        model_path: The GGUF file.
+        host: Address to listen on.
+        port: 0 takes a free one.
+        threads: CPU threads for sampling; `None` uses every core.
+        slots: Answers sampled at once.
+        started: Called with the base URL (with `/v1`) once requests are accepted.
+
+    Raises:
+        OSError: The port is taken.
+        MissingDependencyError: `xllamacpp` is not installed.
+    """
+    with socket.create_server((host, port)) as listener:
+        engine = Engine(model_path, threads=threads, slots=slots)
+        url = f"http://{host}:{listener.getsockname()[1]}/v1"
+        config = uvicorn.Config(create_app(engine, lambda: started(url)), log_level="warning", access_log=False)
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def main() -> int:
+    """The process that `LocalModel` starts: one JSON line on stdout when it is ready."""
+    parser = argparse.ArgumentParser(prog="python -m agentcore_rl.local_model.server")
+    parser.add_argument("--model", type=Path, default=None, help="the GGUF file; found where it was fetched")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--slots", type=int, default=4)
+    parser.add_argument("--until-stdin-closes", action="store_true", help="end with the process that started this one")
+    options = parser.parse_args()
+    if options.until_stdin_closes:
+        threading.Thread(target=_end_with_stdin, daemon=True).start()
+
+    def started(url: str) -> None:
+        print(json.dumps({"base_url": url, "models": list(MODELS), "pid": os.getpid()}), flush=True)
+
+    try:
+        serve(
+            options.model or find_model(),
+            host=options.host,
+            port=options.port,
+            threads=options.threads,
+            slots=options.slots,
+            started=started,
+        )
+    except (AgentCoreRLError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _end_with_stdin() -> None:
+    """The parent holds the other end: it closes when the parent stops us, exits, or is killed."""
+    while os.read(0, 1024):
+        continue
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
