@@ -1,0 +1,222 @@
+"""The client's diary of a run: who was started, what came of it, which attempt won.
+
+One SQLite file in write-ahead mode, so that a killed client leaves a consistent one. Everything in
+it but the phases' timings can be rebuilt from records. No method is for the event loop: all write to disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from agentcore_rl.exceptions import ConfigurationError
+from agentcore_rl.outcome import RequestIds, RolloutOutcome
+from agentcore_rl.read.attempts import choose_attempt
+from agentcore_rl.rollout import Failure, Rollout, Status
+
+__all__ = ["Journal"]
+
+VERSION = 1
+_TABLES = """
+CREATE TABLE IF NOT EXISTS items (
+    task TEXT NOT NULL, sample INTEGER NOT NULL,
+    PRIMARY KEY (task, sample)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS attempts (
+    session TEXT PRIMARY KEY, task TEXT NOT NULL, sample INTEGER NOT NULL, attempt INTEGER NOT NULL,
+    key TEXT NOT NULL, begun_at REAL, stopped INTEGER NOT NULL DEFAULT 0
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outcomes (
+    session TEXT PRIMARY KEY, status TEXT NOT NULL, failure TEXT, message TEXT, retryable INTEGER NOT NULL,
+    reward REAL, location TEXT, suspect INTEGER, collected INTEGER,
+    matched INTEGER, wire_only INTEGER, callback_only INTEGER, differing INTEGER
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS winners (
+    task TEXT NOT NULL, sample INTEGER NOT NULL, session TEXT NOT NULL, late INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (task, sample)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS phases (
+    session TEXT PRIMARY KEY, queued_s REAL, start_s REAL, run_s REAL, read_s REAL, total_s REAL NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class Journal:
+    """An open journal; thread-safe.
+
+    Every write is one transaction. After a crash of the process none is lost or halved, after one of
+    the machine the latest may be.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a journal, making it if need be.
+
+        Args:
+            path: the file; its folder must exist.
+
+        Raises:
+            ConfigurationError: it is no journal of this release, or cannot be opened.
+        """
+        self.path = path
+        self._lock = threading.Lock()
+        try:
+            self._database = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=10)
+        except sqlite3.Error as error:
+            raise ConfigurationError(f"The journal {path} cannot be opened: {error}.") from error
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._database.close()
+            raise ConfigurationError(f"{path} cannot be used as a journal: {error}.") from error
+        except ConfigurationError:
+            self._database.close()
+            raise
+
+    def _prepare(self) -> None:
+        (version,) = self._database.execute("PRAGMA user_version").fetchone()
+        if version not in (0, VERSION):
+            raise ConfigurationError(
+                f"The journal {self.path} was written by another release (version {version})."
+            )
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.execute("PRAGMA synchronous=NORMAL")
+        self._database.executescript(_TABLES)
+        self._database.execute(f"PRAGMA user_version={VERSION}")
+
+    def close(self) -> None:
+        """Close the file. Closing twice is fine."""
+        with self._lock:
+            self._database.close()
+
+    def add_items(self, items: Iterable[tuple[str, int]]) -> None:
+        """Note the rollouts that are asked for, as (task, sample)."""
+        self._write([("INSERT OR IGNORE INTO items VALUES (?, ?)", item) for item in items])
+
+    def begin(self, ids: RequestIds) -> None:
+        """Note that an attempt is about to be started: from here on its session may run."""
+        self._write([(_ATTEMPT, (ids.session, ids.task, ids.sample, ids.attempt, ids.key, time.time()))])
+
+    def stopped(self, sessions: Iterable[str]) -> None:
+        """Note that these sessions were stopped before they had an outcome."""
+        self._write([("UPDATE attempts SET stopped=1 WHERE session=?", (session,)) for session in sessions])
+
+    def end(self, outcome: RolloutOutcome, rollout: Rollout | None) -> None:
+        """Note an outcome and that it is the one delivered.
+
+        Args:
+            outcome: as it will be given to the caller.
+            rollout: the record it was read from; None when there is none.
+        """
+        ids, timings = outcome.request, outcome.timings
+        phases = (
+            ids.session,
+            timings.queued_s,
+            timings.start_s,
+            timings.run_s,
+            timings.read_s,
+            timings.total_s,
+        )
+        reward = None if outcome.reward is None else outcome.reward.value
+        self._write(
+            [
+                _outcome(ids.session, outcome.status, outcome.failure, reward, outcome.location, rollout),
+                ("INSERT OR IGNORE INTO winners VALUES (?, ?, ?, 0)", (ids.task, ids.sample, ids.session)),
+                ("INSERT OR REPLACE INTO phases VALUES (?, ?, ?, ?, ?, ?)", phases),
+            ]
+        )
+
+    def rebuild(self, records: Iterable[tuple[str, Rollout]], *, location: str) -> None:
+        """Write anew what records say: items, attempts, outcomes and winners.
+
+        Winners that the journal has stay. What it knows beyond the records (timings, attempts that
+        left none) stays too.
+
+        Args:
+            records: every stored attempt, with its key.
+            location: of their store.
+        """
+        delivered = self._winners()
+        rollouts: dict[tuple[str, int], list[Rollout]] = {}
+        writes: list[tuple[str, tuple[Any, ...]]] = []
+        for key, record in records:
+            item = (record.task, record.sample)
+            rollouts.setdefault(item, []).append(record)
+            where = f"{location.rstrip('/')}/{key}"
+            reward = None if record.reward is None else record.reward.value
+            writes += [
+                ("INSERT OR IGNORE INTO items VALUES (?, ?)", item),
+                (_ATTEMPT, (record.session, *item, record.attempt, key, record.timings.accepted_at)),
+                _outcome(record.session, record.status, record.failure, reward, where, record),
+            ]
+        for item, attempts in rollouts.items():
+            choice = choose_attempt(attempts, delivered.get(f"{item[0]}.{item[1]}"))
+            winner = delivered.get(f"{item[0]}.{item[1]}", choice.chosen.session)
+            late = sum(attempt.session != winner for attempt in attempts)
+            writes.append(("INSERT OR REPLACE INTO winners VALUES (?, ?, ?, ?)", (*item, winner, late)))
+        self._write(writes)
+
+    def _write(self, statements: Iterable[tuple[str, tuple[Any, ...]]]) -> None:
+        with self._lock, self._database:
+            self._database.execute("BEGIN IMMEDIATE")
+            for statement, values in statements:
+                self._database.execute(statement, values)
+
+    def _winners(self) -> dict[str, str]:
+        with self._lock:
+            return _winners(self._database)
+
+    @staticmethod
+    def read_winners(path: Path) -> Mapping[str, str]:
+        """Rollout id -> session of the attempt delivered, as a journal says; empty when it cannot be read."""
+        if not path.is_file():
+            return {}
+        try:
+            with closing(
+                sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2)
+            ) as database:
+                return _winners(database)
+        except sqlite3.Error:
+            return {}
+
+
+_ATTEMPT = (
+    "INSERT OR IGNORE INTO attempts (session, task, sample, attempt, key, begun_at) VALUES (?, ?, ?, ?, ?, ?)"
+)
+
+
+def _outcome(
+    session: str,
+    status: Status,
+    failure: Failure | None,
+    reward: float | None,
+    location: str | None,
+    rollout: Rollout | None,
+) -> tuple[str, tuple[Any, ...]]:
+    broke = (
+        (None, None, False) if failure is None else (failure.kind.value, failure.message, failure.retryable)
+    )
+    counts: tuple[int | None, ...] = (None,) * 6
+    if rollout is not None:
+        crosscheck = rollout.crosscheck
+        counts = (
+            len(rollout.suspect),
+            crosscheck.collected,
+            crosscheck.matched,
+            crosscheck.wire_only,
+            crosscheck.callback_only,
+            crosscheck.differing,
+        )
+    return (
+        f"INSERT OR REPLACE INTO outcomes VALUES ({', '.join('?' * 13)})",
+        (session, status.value, *broke, reward, location, *counts),
+    )
+
+
+def _winners(database: sqlite3.Connection) -> dict[str, str]:
+    rows = database.execute("SELECT task, sample, session FROM winners")
+    return {f"{task}.{sample}": session for task, sample, session in rows}
