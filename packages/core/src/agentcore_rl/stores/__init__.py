@@ -30,7 +30,9 @@ class StoredObject:
 class RecordStore(Protocol):
     """Immutable objects under `/`-separated keys.
 
-    Keys are relative, without empty, `.` or `..` segments; any other raises `ValueError`.
+    Keys are relative, end in `.json`, have no empty, `.` or `..` segment, no control character and no
+    half of a surrogate pair; any other raises `ValueError` (`agentcore_rl.stores.keys.check_key`). They
+    are told apart by case and by every character.
     """
 
     @property
@@ -41,9 +43,8 @@ class RecordStore(Protocol):
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Store `content` under `key` unless an object is there already.
 
-        Atomic and durable: when it returns, the object is whole and survives a crash of this
-        machine's process; of several writers at once exactly one gets True. A reader never sees
-        part of an object.
+        Atomic and durable: when it returns, the object is whole and survives a crash; of several
+        writers at once exactly one gets True. A reader never sees part of an object.
 
         Returns:
             True when this call stored it; False when `key` was taken (its content is untouched).
@@ -65,12 +66,15 @@ class RecordStore(Protocol):
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """The objects whose key starts with `prefix`, in ascending order of the key's UTF-8 bytes.
 
-        Unfinished puts and foreign files are never listed. `prefix` is a string prefix
-        (`run/a` matches `run/ab/c.json`).
+        Unfinished puts, and what is stored there under names that are no keys, are never listed.
+        What is put meanwhile may be listed or not.
 
         Args:
-            prefix: string prefix; empty for all.
-            after: only keys that sort behind this one.
+            prefix: string prefix (`run/a` matches `run/ab/c.json`); empty for all.
+            after: only keys that sort behind this one; it need not be there.
+
+        Raises:
+            StoreUnavailable: it cannot be listed now (raised while iterating).
         """
         ...
 
@@ -122,11 +126,19 @@ class Notices(Protocol):
     def receive(self, *, most: int = 10, wait_s: float = 0.0) -> Sequence[Delivery]:
         """Up to `most` notices, waiting up to `wait_s` seconds for the first.
 
-        A delivery that is not acknowledged is delivered again later (to this or another
-        receiver). What is not a notice of ours is skipped, and never blocks the others.
+        A delivery that is not acknowledged is delivered again after the channel's visibility
+        timeout, to this or another receiver, and not before. What is not a notice of ours is
+        skipped, and never blocks the others. Empty when there was none in time.
+
+        Raises:
+            StoreUnavailable: the channel cannot be read now.
         """
         ...
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
-        """Remove these from the channel. Acknowledging twice is fine."""
+        """Remove these from the channel. Acknowledging twice is fine.
+
+        Raises:
+            StoreUnavailable: some may be delivered again.
+        """
         ...

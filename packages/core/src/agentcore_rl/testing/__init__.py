@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from agentcore_rl.testing.scripted_model import ScriptedModel
     from agentcore_rl.testing.served_call import ServedCall
+    from agentcore_rl.testing.store_conformance import NoticesConformance, RecordStoreConformance
 
 __all__ = [
     "Answer",
@@ -30,7 +31,9 @@ __all__ = [
     "CutStream",
     "Drop",
     "Line",
+    "NoticesConformance",
     "Raw",
+    "RecordStoreConformance",
     "ScriptError",
     "ScriptedModel",
     "ServedCall",
@@ -58,6 +61,7 @@ _HOMES = {
     ),
     "scripted_model": ("ScriptedModel",),
     "served_call": ("ServedCall",),
+    "store_conformance": ("NoticesConformance", "RecordStoreConformance"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
