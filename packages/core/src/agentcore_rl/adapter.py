@@ -144,6 +144,10 @@ class _Adapters(Mapping[str, Any]):
             self._loaded[name] = point.load()
         return self._loaded[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Whether it is installed; loads nothing."""
+        return name in self._loaded or ALIASES.get(str(name), name) in self._found()
+
     def require(self, name: str) -> Any:
         """The adapter, or an error that names the package to install.
 

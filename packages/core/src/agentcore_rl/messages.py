@@ -71,10 +71,17 @@ def fingerprint(raw: bytes | msgspec.Raw) -> bytes:
     try:
         message = msgspec.json.decode(raw)
         form = canonical(message) if isinstance(message, dict) else message
-    except (msgspec.DecodeError, RecursionError):
-        return hashlib.blake2b(bytes(raw), digest_size=16).digest()
-    text = msgspec.json.encode(form, order="deterministic")
+        text = _text(form)
+    except (ValueError, RecursionError):  # no JSON, no UTF-8, or nested too deeply to look into
+        text = bytes(raw)
     return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _text(form: Any) -> bytes:
+    try:
+        return msgspec.json.encode(form, order="deterministic")
+    except UnicodeEncodeError:  # arguments that spell half of a surrogate pair
+        return json.dumps(form, sort_keys=True).encode()
 
 
 def _content(content: Any) -> Any:

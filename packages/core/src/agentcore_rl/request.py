@@ -6,7 +6,6 @@ before it. A payload with neither is no rollout.
 
 from __future__ import annotations
 
-import fnmatch
 import hashlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,15 +15,19 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from agentcore_rl.endpoint import Endpoint, Secret, check_endpoint
+from agentcore_rl.endpoint import Endpoint, Secret, check_endpoint, matches
 from agentcore_rl.exceptions import InvalidRequest, NotAllowed
 from agentcore_rl.rollout import Destination, Limits, RolloutRequest, derive_session
 from agentcore_rl.settings import SHORTEST_SECRET, Settings
+from agentcore_rl.strict_json import first_problem
 
 __all__ = ["Parsed", "Probe", "is_rollout", "parse", "payload_secrets", "without_secrets"]
 
 ID = re.compile(r"[A-Za-z0-9._=-]{1,128}")
 _OURS = "agentcore_rl_"
+_KEY = re.compile(r"[!-~]*")
+# The agent's own: what a payload put there would be sent in place of what the agent said.
+_NOT_SAMPLING = frozenset({"messages", "tools", "functions", "model", "stream"})
 _SECRET = re.compile(
     r"(api[_-]?key|access[_-]?key([_-]?id)?|secret([_-]?(access[_-]?)?key)?|client[_-]?secret"
     r"|(access|auth|session|security|refresh|bearer|api)?[_-]?token|password|passwd|authorization|credentials?)",
@@ -163,6 +166,9 @@ def parse(payload: Mapping[str, Any], *, session: str | None, settings: Settings
     """
     if "_rollout" in payload and "_training" in payload:
         raise InvalidRequest("The payload has both _rollout and _training; send one of them.")
+    problem = first_problem(payload, "payload")
+    if problem is not None:
+        raise InvalidRequest(f"{problem}. A payload must be plain JSON.")
     if "_training" in payload:
         request = _from_training(payload, session, settings)
     else:
@@ -258,6 +264,11 @@ def _session(header: str | None) -> str | None:
 def _endpoint(fields: _Rollout, settings: Settings) -> Endpoint | None:
     own = settings.endpoint
     extra = dict(fields.model_extra or {})
+    owned = sorted(_NOT_SAMPLING & (extra.keys() | fields.sampling_params.keys()))
+    if owned:
+        raise InvalidRequest(f"A payload cannot set {', '.join(owned)} of the agent's model calls.")
+    if fields.api_key is not None and not _KEY.fullmatch(fields.api_key):
+        raise InvalidRequest("_rollout.api_key must be printable ASCII without blanks.")
     if fields.base_url is None:
         if fields.api_key is not None:
             raise InvalidRequest("_rollout.api_key belongs to a base_url; send both or neither.")
@@ -294,15 +305,15 @@ def _destination(bucket: str | None, prefix: str, queue: str | None, settings: S
         parts = prefix.rstrip("/").split("/")
         if not all(ID.fullmatch(part) and ".." not in part and part != "." for part in parts):
             raise InvalidRequest("prefix must be '/'-separated parts of [A-Za-z0-9._=-] without '..'.")
-        _fence("prefix", prefix, settings.prefixes, "AGENTCORE_RL_PREFIXES")
         prefix = prefix.rstrip("/") + "/"
+        _fence("prefix", prefix, settings.prefixes, "AGENTCORE_RL_PREFIXES")
     if queue is not None:
         _fence("queue", queue, settings.queues, "AGENTCORE_RL_QUEUES")
     return Destination(bucket, prefix, queue)
 
 
 def _fence(what: str, value: str, patterns: Sequence[str], variable: str) -> None:
-    if not any(fnmatch.fnmatchcase(value, pattern) for pattern in patterns):
+    if not any(matches(value, pattern) for pattern in patterns):
         raise NotAllowed(
             f"This deployment does not let a payload name this {what}; add a pattern for it to {variable} of the app."
         )

@@ -62,7 +62,11 @@ class Reward:
         unknown = sorted(set(weighing) - set(checked))
         if unknown:
             raise ContractError(f"The reward has weights without a score: {', '.join(unknown)}.")
-        value = math.fsum(score * weighing.get(name, 1.0) for name, score in checked.items())
+        try:
+            value = math.fsum(score * weighing.get(name, 1.0) for name, score in checked.items())
+        except (OverflowError, ValueError):  # too large a sum, or infinities of both signs
+            value = math.inf
+        _number(value, "The weighted sum of the scores")
         return cls(value, checked, weighing, _numbers(metrics or {}, "metrics"), turn_rewards)
 
 

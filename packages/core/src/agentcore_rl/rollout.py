@@ -162,7 +162,8 @@ class RolloutRequest:
     limits: Limits = Limits()
     policy_version: int | None = None
     stream: bool | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
+    # A payload may hold keys that the handler needs.
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> str:

@@ -15,7 +15,8 @@
 | AGENTCORE_RL_MODEL_RETRIES | further HTTP attempts of a model call | 4 |
 | AGENTCORE_RL_MODEL_FILE | file of the local model | found where it is installed or fetched |
 
-A pattern is shell style (`*`, `?`, `[...]`); `*` alone opens a fence, and the app says so at start.
+A pattern is shell style (`*`, `?`, `[...]`) within each '/'-separated part, and a closing `/*` takes
+everything behind it; `*` alone opens a fence, and the app says so at start.
 """
 
 from __future__ import annotations
@@ -76,14 +77,19 @@ class Settings:
         base_url = env.get("BASE_URL", "").strip()
         endpoint = None
         if base_url:
-            if not re.match(r"https?://[^/]", base_url):
+            # The value is left out: it may be a key in the wrong variable, or hold a password.
+            if not re.fullmatch(r"https?://[^/@?#\s]+(/[^@?#\s]*)?", base_url):
                 raise ConfigurationError(
-                    f"BASE_URL must be an http(s) URL such as http://host:8000/v1, not {base_url!r}."
+                    "BASE_URL must be an http(s) URL such as http://host:8000/v1, without user, password "
+                    "and query; a key goes into API_KEY."
                 )
+            api_key = env.get("API_KEY", "").strip()
+            if not re.fullmatch(r"[!-~]*", api_key):
+                raise ConfigurationError("API_KEY must be printable ASCII without blanks.")
             endpoint = Endpoint(
                 base_url=base_url,
-                model=env.get("MODEL_ID", ""),
-                api_key=Secret(env.get("API_KEY", "")),
+                model=env.get("MODEL_ID", "").strip(),
+                api_key=Secret(api_key),
                 timeout_s=timeout_s,
             )
         return cls(
@@ -114,9 +120,9 @@ class Settings:
 def environment_secrets(environment: Mapping[str, str]) -> tuple[Secret, ...]:
     """The values of variables that are named like keys, tokens or passwords, longest first."""
     values = {
-        value
+        value.strip()
         for name, value in environment.items()
-        if _SECRET_NAME.search(name.upper()) and len(value) >= SHORTEST_SECRET
+        if _SECRET_NAME.search(name.upper()) and len(value.strip()) >= SHORTEST_SECRET
     }
     return tuple(Secret(value) for value in sorted(values, key=lambda v: (-len(v), v)))
 
