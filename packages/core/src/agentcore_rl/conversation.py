@@ -33,6 +33,9 @@ class MessageTable:
     def __getitem__(self, index: int) -> bytes:
         return self._values[index]
 
+    def __contains__(self, raw: bytes) -> bool:
+        return raw in self._index
+
     def add(self, raw: bytes) -> int:
         """The index of `raw`, stored now if it is new."""
         index = self._index.get(raw)
@@ -114,7 +117,8 @@ class TurnGraph:
         keep = 0
         if parent is not None:
             before = self.prompt(parent)
-            while keep < min(len(before), len(indexes)) and before[keep] == indexes[keep]:
+            most = min(len(before), len(indexes))
+            while keep < most and before[keep] == indexes[keep]:
                 keep += 1
         turn = len(self._nodes)
         self._nodes.append(_Node(agent, parent, keep, tuple(indexes[keep:]), position))

@@ -149,7 +149,9 @@ def check_endpoint(url: str, *, allowed: Sequence[str] | None, own: str | None) 
     if "%" in parts.netloc or ".." in parts.path or "%2e" in parts.path.lower():
         raise NotAllowed("The endpoint's base_url must have no '%' in its host and no '..' in its path.")
     if is_link_local(host):
-        raise NotAllowed(f"The endpoint's host {host} is link-local or a metadata service, which is never allowed.")
+        raise NotAllowed(
+            f"The endpoint's host {host} is link-local or a metadata service, which is never allowed."
+        )
     if own and url.rstrip("/") == own.rstrip("/"):
         return url
     if allowed is None:

@@ -6,6 +6,8 @@ pass. Both look only at the top level of what they carry; messages stay raw JSON
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from array import array
 from collections.abc import Mapping, Sequence
@@ -29,6 +31,7 @@ _RAW_MESSAGES = msgspec.json.Decoder(list[msgspec.Raw])
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 _NOT_SAMPLING = {"model", "messages", "tools"}
+_AGENTS_OWN = {"messages", "tools", "stream"}
 # Two names of one parameter: whoever sets one of them replaces the other.
 _SAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
@@ -65,10 +68,15 @@ def prepare(body: bytes, endpoint: Endpoint) -> Ask | None:
         None when the body is not a chat completions request (no JSON object with messages).
     """
     try:
-        fields = _RAW_OBJECT.decode(body)
-        messages = [bytes(raw) for raw in _RAW_MESSAGES.decode(fields["messages"])]
-    except (msgspec.DecodeError, KeyError, RecursionError):
+        return _prepared(body, endpoint)
+    except (ValueError, KeyError, RecursionError):  # ValueError: no JSON, or no UTF-8
         return None
+
+
+def _prepared(body: bytes, endpoint: Endpoint) -> Ask:
+    body.decode()  # raw values are not looked into, and must be UTF-8 all the same
+    fields = _RAW_OBJECT.decode(body)
+    messages = [bytes(raw) for raw in _RAW_MESSAGES.decode(fields["messages"])]
     asked: dict[str, Any] = {}
     changed = False
     for name, value in _overrides(endpoint).items():
@@ -105,7 +113,11 @@ def prepare(body: bytes, endpoint: Endpoint) -> Ask | None:
 
 
 def _overrides(endpoint: Endpoint) -> dict[str, Any]:
-    fields = {**endpoint.extra_body, **endpoint.sampling}
+    fields = {
+        name: value
+        for name, value in {**endpoint.extra_body, **endpoint.sampling}.items()
+        if name not in _AGENTS_OWN
+    }
     if endpoint.model:
         fields["model"] = endpoint.model
     return fields
@@ -138,22 +150,24 @@ class Answer:
 
 
 class _Choice(msgspec.Struct):
-    index: int = 0
+    """Fields are untyped where servers differ: an odd one must not cost the rest."""
+
+    index: Any = 0
     message: msgspec.Raw = msgspec.Raw(b"")
-    delta: dict[str, Any] | None = None
-    finish_reason: str | None = None
-    token_ids: list[int] | None = None
-    logprobs: dict[str, Any] | None = None
+    delta: Any = None
+    finish_reason: Any = None
+    token_ids: Any = None
+    logprobs: Any = None
 
 
 class _Body(msgspec.Struct):
     """A chat completion, or one chunk of a streamed one."""
 
-    id: str | None = None
-    choices: list[_Choice] = []
-    usage: dict[str, Any] | None = None
-    prompt_token_ids: list[int] | None = None
-    policy_version: int | None = None
+    id: Any = None
+    choices: list[_Choice] | None = None
+    usage: Any = None
+    prompt_token_ids: Any = None
+    policy_version: Any = None
     error: Any = None
 
 
@@ -186,6 +200,8 @@ class AnswerReader:
         if self._size > LARGEST_ANSWER:
             self._body.clear()
             self._line.clear()
+            self._event.clear()
+            self._deltas = _Deltas()
             return
         if self._event_stream:
             self._feed_lines(chunk)
@@ -212,6 +228,8 @@ class AnswerReader:
 
     def _feed_lines(self, chunk: bytes) -> None:
         self._line += chunk
+        if b"\n" not in chunk and b"\r" not in chunk and b"\r" not in self._line:
+            return  # a long line that comes in pieces is looked at once
         held = b""
         if self._line.endswith(b"\r"):  # it may be half of a line end
             held = b"\r"
@@ -236,29 +254,34 @@ class AnswerReader:
         if body is None:
             return
         if body.error is not None:
-            self._answer.remarks.append("error_in_stream")
-        for choice in body.choices:
-            if choice.index != 0:
+            self._note("error_in_stream")
+        for choice in body.choices or ():
+            if choice.index:
                 self._note("several_choices")
                 continue
             if choice.finish_reason is not None:
-                self._answer.finish_reason = choice.finish_reason
+                self._answer.finish_reason = str(choice.finish_reason)
                 self._answer.complete = True
             self._deltas.add(choice)
 
     def _decode(self, payload: bytes) -> _Body | None:
         try:
+            payload.decode()  # a raw message is not looked into, and must be UTF-8 all the same
             body = _BODY.decode(payload)
-        except (msgspec.DecodeError, RecursionError):
-            self._note("malformed_answer")
-            return None
+        except (ValueError, RecursionError):
+            repaired = _repaired(payload)
+            self._note("malformed_answer" if repaired is None else "repaired_answer")
+            if repaired is None:
+                return None
+            body = repaired
         answer = self._answer
-        answer.response_id = answer.response_id or body.id
-        if body.usage:
+        if answer.response_id is None and isinstance(body.id, str):
+            answer.response_id = body.id
+        if isinstance(body.usage, Mapping) and body.usage:
             answer.usage = _usage(body.usage)
         if body.prompt_token_ids is not None:
             answer.prompt_ids = _ids(body.prompt_token_ids)
-        if body.policy_version is not None:
+        if _is_count(body.policy_version):
             answer.policy_version = body.policy_version
         return body
 
@@ -272,40 +295,79 @@ class AnswerReader:
         choice = body.choices[0]
         message = bytes(choice.message)
         self._answer.message = message if message.startswith(b"{") else None
-        self._answer.finish_reason = choice.finish_reason
+        if choice.finish_reason is not None:
+            self._answer.finish_reason = str(choice.finish_reason)
         self._answer.complete = self._answer.message is not None
-        self._tokens(choice.token_ids, (choice.logprobs or {}).get("content"))
+        self._tokens(choice.token_ids, _entries(choice.logprobs))
 
     def _note(self, remark: str) -> None:
         if remark not in self._answer.remarks:
             self._answer.remarks.append(remark)
 
-    def _tokens(self, ids: Sequence[int] | None, logprobs: Any) -> None:
+    def _tokens(self, ids: Any, entries: Sequence[Any]) -> None:
         """Ids as the server gave them: vLLM's `token_ids`, or llama.cpp's `id` beside each logprob."""
         answer = self._answer
-        entries = [entry for entry in logprobs or () if isinstance(entry, Mapping)]
-        values = [value for entry in entries if isinstance(value := entry.get("logprob"), int | float)]
+        entries = [entry for entry in entries if isinstance(entry, Mapping)]
         if ids is None and entries:
             given = [entry.get("id") for entry in entries]
             if all(isinstance(number, int) for number in given):
                 # llama.cpp leaves out ids inside a character that spans several: take none then.
                 counted = answer.usage.completion_tokens if answer.usage else None
                 if counted is None or counted - len(given) in (0, 1):
-                    ids = given  # type: ignore[assignment]
+                    ids = given
                 else:
                     self._note("token_ids_incomplete")
         if ids is None:
             return
         answer.answer_ids = _ids(ids)
-        if values and len(values) == len(ids):
+        if answer.answer_ids is None:
+            self._note("token_ids_unreadable")
+            return
+        values = [value for entry in entries if _is_number(value := entry.get("logprob"))]
+        if values and len(values) == len(answer.answer_ids):
             answer.logprobs = array("d", values)
         elif entries:
             self._note("logprobs_incomplete")
 
 
-def _ids(ids: Sequence[int]) -> array[int] | None:
+def _repaired(payload: bytes) -> _Body | None:
+    """What is JSON to the SDKs, and not to the letter: NaN, infinities, halves of surrogate pairs."""
     try:
-        return array("I", ids)
+        value = json.loads(payload.decode(errors="replace"))
+        text = json.dumps(_plain(value)).encode()
+        return _BODY.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, str):
+        return value.encode(errors="replace").decode()
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {_plain(name): _plain(item) for name, item in value.items()}
+    return value
+
+
+def _entries(logprobs: Any) -> Sequence[Any]:
+    content = logprobs.get("content") if isinstance(logprobs, Mapping) else None
+    return content if isinstance(content, list) else ()
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _ids(ids: Any) -> array[int] | None:
+    try:
+        return array("I", ids) if isinstance(ids, list) else None
     except (OverflowError, TypeError):
         return None
 
@@ -313,7 +375,7 @@ def _ids(ids: Sequence[int]) -> array[int] | None:
 def _usage(usage: Mapping[str, Any]) -> Usage:
     def count(name: str) -> int | None:
         value = usage.get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) else None
+        return value if _is_count(value) else None
 
     return Usage(count("prompt_tokens"), count("completion_tokens"))
 
@@ -325,20 +387,20 @@ class _Deltas:
         self._texts: dict[str, list[str]] = {}
         self._plain: dict[str, Any] = {}
         self._calls: dict[int, dict[str, Any]] = {}
-        self._order: list[str] = []
+        self._order: dict[str, None] = {}  # keys in the order in which they came
         self.token_ids: list[int] = []
         self.has_token_ids = False
         self.logprobs: list[Any] = []
 
     def add(self, choice: _Choice) -> None:
-        if choice.token_ids is not None:
+        if isinstance(choice.token_ids, list):
             self.has_token_ids = True
             self.token_ids.extend(choice.token_ids)
-        if choice.logprobs:
-            self.logprobs.extend(choice.logprobs.get("content") or ())
-        for key, value in (choice.delta or {}).items():
-            if key not in self._order:
-                self._order.append(key)
+        self.logprobs.extend(_entries(choice.logprobs))
+        if not isinstance(choice.delta, Mapping):
+            return
+        for key, value in choice.delta.items():
+            self._order.setdefault(key)
             if key == "tool_calls" and isinstance(value, list):
                 for call in value:
                     if isinstance(call, dict):
@@ -346,7 +408,7 @@ class _Deltas:
             elif isinstance(value, str) and key != "role":
                 self._texts.setdefault(key, []).append(value)
             elif value is not None or key not in self._plain:
-                self._plain[key] = value
+                self._plain[key] = _joined(self._plain.get(key), value)
 
     def _add_call(self, call: dict[str, Any]) -> None:
         index = call.get("index")
@@ -378,3 +440,18 @@ class _Deltas:
             elif key != "role":
                 message[key] = self._plain.get(key)
         return msgspec.json.encode(message)
+
+
+def _joined(before: Any, more: Any) -> Any:
+    """A delta's value behind an earlier one: lists and the texts in objects go on, others replace."""
+    if isinstance(before, list) and isinstance(more, list):
+        return before + more
+    if isinstance(before, dict) and isinstance(more, dict):
+        return before | {
+            key: before[key] + value
+            if isinstance(value, str) and isinstance(before.get(key), str)
+            else _joined(before.get(key), value)
+            for key, value in more.items()
+            if value is not None or key not in before
+        }
+    return more

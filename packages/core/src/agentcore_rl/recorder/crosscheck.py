@@ -17,12 +17,14 @@ class Witnessed:
     Attributes:
         turn: its id.
         callback: key of the callback's call that was under way; None when there was none.
-        form: number of the answer's canonical form; None without a whole answer.
+        form: number of the answer's canonical form; None without an answer.
+        whole: the answer did not break off.
     """
 
     turn: int
     callback: str | None
     form: int | None
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def compare(wire: Iterable[Witnessed], callbacks: Iterable[Heard]) -> Verdicts:
 
     Of several turns under one callback (a framework that retries by itself) the last one is its
     answer and the others are wire only. A callback that ended without an answer matches a turn
-    without one.
+    without one, or with a part of one.
     """
     under: dict[str, list[Witnessed]] = {}
     wire_only: list[int] = []
@@ -70,7 +72,7 @@ def compare(wire: Iterable[Witnessed], callbacks: Iterable[Heard]) -> Verdicts:
             continue
         *earlier, last = turns
         wire_only.extend(turn.turn for turn in earlier)
-        if last.form == call.form:
+        if last.form == call.form or (call.form is None and not last.whole):
             matched += 1
         else:
             differing.append(last.turn)

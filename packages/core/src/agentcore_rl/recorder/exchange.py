@@ -7,8 +7,10 @@ retry is worth making, and tells the recorder how it ended.
 from __future__ import annotations
 
 import email.utils
+import logging
 import random
 import time
+import traceback
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from agentcore_rl.rollout import HTTPAttempt
 
 __all__ = ["LABEL", "PLACEHOLDER_URL", "Exchange", "Refusal"]
 
+logger = logging.getLogger(__name__)
+
 LABEL = "x-agentcore-rl-"
 """Headers that start so are labels for the recorder; they never leave the process."""
 
@@ -35,8 +39,11 @@ RETRIED = frozenset({408, 429, 502, 503, 504})
 """Statuses after which nothing was sampled."""
 
 LONGEST_WAIT_S = 60.0
+_NO_ENDPOINT = "There is no model endpoint: set BASE_URL (and MODEL_ID, API_KEY) for this process."
+_NO_ROLLOUT_ENDPOINT = "This rollout has no model endpoint: its request names none and BASE_URL is not set."
 _NOT_FORWARDED = frozenset(
     {"host", "content-length", "transfer-encoding", "authorization", "accept-encoding", "connection"}
+    | {"idempotency-key", "api-key"}
     # What the SDK reads from the environment for its own service is not for another host.
     | {"openai-organization", "openai-project", "cookie", "proxy-authorization"}
 )
@@ -83,40 +90,46 @@ class Exchange:
         self._status: int | None = None
         self._attempt_started = 0.0
         self._attempt_open = False
+        self._streamed = False
         self._done = False
         labels, plain = _split(headers)
         try:
             scope, inferred = find_scope()
-            endpoint = scope.endpoint
-            if scope.recorder is not None and endpoint is None:
-                raise ConfigurationError(
-                    "This rollout has no model endpoint: its request names none and BASE_URL is not set."
-                )
-            if endpoint is None:
-                raise ConfigurationError(
-                    "There is no model endpoint: set BASE_URL (and MODEL_ID, API_KEY) for this process."
-                )
-            self._prepare(scope, endpoint, labels, inferred)
+            if scope.endpoint is None:
+                raise ConfigurationError(_NO_ENDPOINT if scope.recorder is None else _NO_ROLLOUT_ENDPOINT)
+            self._scope = scope
+            self.url = scope.endpoint.base_url.rstrip("/") + _suffix(url)
+            self.headers = _headers(plain, scope.endpoint)
+            self._prepare(scope, scope.endpoint, labels, inferred)
         except (ModelCallRefused, ConfigurationError) as error:
             self.refusal = Refusal.of(error)
-            return
-        self._scope = scope
-        self.url = endpoint.base_url.rstrip("/") + _suffix(url)
-        self.headers = _headers(plain, endpoint)
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.method} attempts={self._attempts} status={self._status} done={self._done}>"
 
     def _prepare(self, scope: Scope, endpoint: Endpoint, labels: Mapping[str, str], inferred: bool) -> None:
-        if self.method != "POST" or not urlsplit(self.url).path.endswith("/chat/completions"):
-            if scope.recorder is not None and self.method == "POST" and not self.url.endswith("/embeddings"):
-                scope.recorder.remark("unrecorded_call")
-            return
-        ask = prepare(self.body, endpoint)
+        recorder = scope.recorder
+        path = urlsplit(self.url).path
+        ask = None
+        if self.method == "POST" and path.endswith("/chat/completions"):
+            ask = prepare(self.body, endpoint)
         if ask is None:
+            if recorder is not None:
+                recorder.refuse_if_over()
+                if self.method == "POST" and not path.endswith("/embeddings"):
+                    recorder.remark("unrecorded_call")
             return
         self.body = ask.body
         self._streamed = ask.streamed
-        if scope.recorder is not None:
-            self._call = scope.recorder.begin(ask, labels=labels, inferred=inferred)
-            self._recorder = scope.recorder
+        if recorder is None:
+            return
+        self._recorder = recorder
+        try:
+            self._call = recorder.begin(ask, labels=labels, inferred=inferred)
+        except ModelCallRefused:
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not break the agent's call
+            self._cannot_record(error)
 
     # ---- attempts
 
@@ -131,12 +144,27 @@ class Exchange:
         """The answer's head is here."""
         self._status = status
         if self._call is not None and status < 400:
-            self._reader = AnswerReader(event_stream="text/event-stream" in content_type.lower())
+            kind = content_type.lower()
+            # Where the server says neither, SDKs go by what was asked.
+            event_stream = "text/event-stream" in kind or (self._streamed and "json" not in kind)
+            self._reader = AnswerReader(event_stream=event_stream)
 
     def chunk(self, content: bytes) -> None:
-        """The next bytes of the answer's body pass."""
-        if self._reader is not None:
+        """The next bytes of the answer's body pass. Never raises: the call is the agent's."""
+        if self._reader is None:
+            return
+        try:
             self._reader.feed(content)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not break the agent's call
+            self._cannot_record(error)
+
+    def _cannot_record(self, error: Exception) -> None:
+        self._reader = None
+        # Where, and not what: an exception's text may quote a message.
+        place = "".join(traceback.format_tb(error.__traceback__))
+        logger.error("A model call could not be recorded (%s):\n%s", type(error).__name__, place)
+        if self._recorder is not None:
+            self._recorder.remark("recording_failed")
 
     @property
     def complete(self) -> bool:
@@ -161,26 +189,39 @@ class Exchange:
             delay = min(8.0, 0.5 * 2 ** (self._attempts - 1)) * random.uniform(0.75, 1.25)
         if delay > LONGEST_WAIT_S:
             return None
-        recorder = self._recorder
-        if recorder is not None:
-            if recorder.closing.is_set():
-                return None
-            if recorder.deadline is not None and time.monotonic() + delay >= recorder.deadline:
-                return None
+        if self.over:
+            return None
+        deadline = self._scope.recorder.deadline if self._scope.recorder is not None else None
+        if deadline is not None and time.monotonic() + delay >= deadline:
+            return None
         return delay
+
+    @property
+    def over(self) -> bool:
+        """The rollout has ended: nothing more is to be sent."""
+        return self._scope.recorder is not None and self._scope.recorder.closing.is_set()
 
     def wait(self, delay: float) -> bool:
         """Sleep in this thread; False when the rollout ended meanwhile."""
-        if self._recorder is not None:
-            return not self._recorder.closing.wait(delay)
+        if self._scope.recorder is not None:
+            return not self._scope.recorder.closing.wait(delay)
         time.sleep(delay)
         return True
 
     def end(self, error: str | None = None) -> None:
-        """The call is over: its answer has passed, or `error` says what cut it. Later ends are ignored."""
+        """The call is over: its answer has passed, or `error` says what cut it.
+
+        Later ends are ignored. Never raises: the call is the agent's.
+        """
         if self._done:
             return
         self._done = True
+        try:
+            self._end(error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must not break the agent's call
+            self._cannot_record(error)
+
+    def _end(self, error: str | None) -> None:
         answer = self._reader.finish() if self._reader is not None else Answer()
         if self._reader is not None and not answer.complete and error is None and answer.message is None:
             error = "the answer is not a chat completion"
@@ -236,11 +277,7 @@ def _suffix(url: str) -> str:
 
 def _headers(plain: list[tuple[str, str]], endpoint: Endpoint) -> list[tuple[str, str]]:
     own = {name.lower() for name in endpoint.headers}
-    headers = [
-        (name, value)
-        for name, value in plain
-        if name.lower() not in own and name.lower() != "idempotency-key"
-    ]
+    headers = [(name, value) for name, value in plain if name.lower() not in own]
     headers += list(endpoint.headers.items())
     headers.append(("Accept-Encoding", "identity"))
     headers.append(("Idempotency-Key", f"agentcore-rl-{uuid.uuid4()}"))

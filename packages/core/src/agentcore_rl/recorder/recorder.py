@@ -6,10 +6,11 @@ each message once.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from array import array
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -21,6 +22,7 @@ from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import LimitReached, RolloutClosed
 from agentcore_rl.recorder.calls import Answer, Ask
 from agentcore_rl.recorder.crosscheck import Heard, Witnessed, compare
+from agentcore_rl.redaction import Redactor
 from agentcore_rl.rollout import (
     Crosscheck,
     HTTPAttempt,
@@ -68,8 +70,10 @@ class _Callback:
     agent: str
     parent: str | None
     labels: dict[str, Any]
+    outer: str | None
     form: int | None = None
     refused: bool = False
+    ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,7 @@ class Recorder:
         policy_version: int | None = None,
     ) -> None:
         self._limits = limits or Limits()
-        # As it stands in JSON: the value with its quotes and backslashes escaped.
-        self._secrets = [msgspec.json.encode(secret.reveal())[1:-1] for secret in secrets]
+        self._redactor = Redactor(secrets)
         self._policy_version = policy_version
         self._lock = threading.Lock()
         self._origin = time.monotonic()
@@ -152,6 +155,9 @@ class Recorder:
         callback = calling.get()
         with self._lock:
             heard = self._callbacks.get(callback) if callback is not None else None
+            if heard is not None and heard.ended:
+                # It ended in another context than this one, which still has its key.
+                heard = None
             try:
                 self._admit()
             except Exception:
@@ -159,14 +165,16 @@ class Recorder:
                     heard.refused = True
                 raise
             suspect: list[str] = []
-            prompt = [self._redacted(raw, suspect) for raw in ask.messages]
+            prompt = [self._redacted(raw, suspect, self._graph.messages) for raw in ask.messages]
             agent = self._agent(labels, heard)
             placement = self._graph.add(prompt, agent=agent)
             if placement.forked:
                 suspect.append("forked")
             if inferred:
                 suspect.append("inferred_scope")
-            tools = None if ask.tools is None else self._tools.add(self._redacted(ask.tools, suspect))
+            tools = None
+            if ask.tools is not None:
+                tools = self._tools.add(self._redacted(ask.tools, suspect, self._tools))
             call = CallInProgress(
                 placement=placement,
                 agent=agent,
@@ -174,7 +182,7 @@ class Recorder:
                 # The bytes live in the tables from here on.
                 ask=replace(ask, body=b"", messages=(), tools=None),
                 labels={**(heard.labels if heard else {}), **labels},
-                callback=callback if heard is not None else None,
+                callback=heard.key if heard is not None else None,
                 inferred=inferred,
                 started=time.monotonic(),
                 suspect=suspect,
@@ -182,12 +190,24 @@ class Recorder:
             self._calls.append(call)
             return call
 
-    def _admit(self) -> None:
+    def refuse_if_over(self) -> None:
+        """A call that is no turn (embeddings, a list of models) is about to be sent.
+
+        Raises:
+            RolloutClosed: the rollout is over.
+        """
+        with self._lock:
+            self._refuse_if_over()
+
+    def _refuse_if_over(self) -> None:
         if self._closed is not None:
             self._counts["refused_calls"] = self._counts.get("refused_calls", 0) + 1
             raise RolloutClosed(
                 f"This rollout is over ({self._closed}); no further model call belongs to it."
             )
+
+    def _admit(self) -> None:
+        self._refuse_if_over()
         limits = self._limits
         if limits.max_turns is not None and len(self._calls) >= limits.max_turns:
             self._limit = self._limit or StopReason.TURN_LIMIT
@@ -223,7 +243,7 @@ class Recorder:
             call.ended = time.monotonic()
             call.suspect.extend(answer.remarks)
             if answer.message is not None:
-                message = self._redacted(answer.message, call.suspect)
+                message = self._redacted(answer.message, call.suspect, self._graph.messages)
                 call.answer_index = self._graph.answer(call.placement.turn, message)
                 self._note_tool_calls(message, call.placement.turn)
                 if not answer.complete:
@@ -239,10 +259,10 @@ class Recorder:
     def _note_tool_calls(self, message: bytes, turn: int) -> None:
         try:
             calls = msgspec.json.decode(message, type=_Calls).tool_calls or ()
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return
         for call in calls:
-            if call.id:
+            if isinstance(call.id, str) and call.id:
                 self._by_tool_call[call.id] = turn
 
     def _place_tokens(self, call: CallInProgress, answer: Answer) -> Tokens | None:
@@ -268,19 +288,25 @@ class Recorder:
         full = array("I")
         for ancestor in self._graph.path(turn):
             tokens = self._calls[ancestor].tokens
-            if tokens is not None and tokens.prompt_new is not None:
-                del full[tokens.prompt_keep :]
-                full.extend(tokens.prompt_new)
-                full.extend(tokens.answer)
+            if tokens is None or tokens.prompt_new is None:
+                full = array("I")  # as readers do: nothing is known behind such a turn
+                continue
+            del full[tokens.prompt_keep :]
+            full.extend(tokens.prompt_new)
+            full.extend(tokens.answer)
         return full
 
-    def _redacted(self, raw: bytes, suspect: list[str]) -> bytes:
-        for secret in self._secrets:
-            if secret in raw:
-                raw = raw.replace(secret, b"***")
-                if "redacted" not in suspect:
-                    suspect.append("redacted")
-        return raw
+    def _redacted(self, raw: bytes, suspect: list[str], known: MessageTable) -> bytes:
+        # What is in the table has been looked through: a prompt's history costs nothing.
+        if not self._redactor or raw in known:
+            return raw
+        value = msgspec.Raw(raw)
+        new = self._redactor.raw(value)
+        if new is value:
+            return raw
+        if "redacted" not in suspect:
+            suspect.append("redacted")
+        return bytes(new)
 
     # ---- the callbacks
 
@@ -302,7 +328,7 @@ class Recorder:
         """
         with self._lock:
             self._collected = True
-            self._callbacks[key] = _Callback(key, agent, parent, dict(labels or {}))
+            self._callbacks[key] = _Callback(key, agent, parent, dict(labels or {}), calling.get())
         calling.set(key)
 
     def callback_ended(self, key: str, *, answer: Mapping[str, Any] | None) -> None:
@@ -312,21 +338,28 @@ class Recorder:
             key: as in `callback_started`.
             answer: its answer as an OpenAI message; None when it ended without one.
         """
-        if calling.get() == key:
-            calling.set(None)
-        raw = None if answer is None else msgspec.json.encode(answer, enc_hook=str)
+        raw = None if answer is None else _encoded(answer)
         with self._lock:
             heard = self._callbacks.get(key)
-            if heard is not None and raw is not None:
-                heard.form = self._graph.form(self._redacted(raw, []))
+            if heard is None:
+                return
+            heard.ended = True
+            if raw is not None:
+                heard.form = self._graph.form(self._redacted(raw, [], self._graph.messages))
+            outer = self._callbacks.get(heard.outer) if heard.outer is not None else None
+        if calling.get() == key:
+            # A call inside another's (a model that asks a model) gives the place back.
+            calling.set(outer.key if outer is not None and not outer.ended else None)
 
     def tool_executed(self, execution: ToolExecution) -> None:
         """The framework ran (or refused) a tool call of an answer."""
         with self._lock:
             turn = self._by_tool_call.get(execution.call_id)
+            if self._closed is not None:
+                return
             if turn is None:
                 self._orphans.append(execution)
-            elif self._closed is None:
+            else:
                 self._calls[turn].executions.append(execution)
 
     def count(self, name: str) -> None:
@@ -366,6 +399,7 @@ class Recorder:
                         call.placement.turn,
                         call.callback,
                         None if call.answer_index is None else self._graph.form_of(call.answer_index),
+                        whole=call.answer is not None and call.answer.complete,
                     )
                     for call in self._calls
                 ],
@@ -449,8 +483,15 @@ class Recorder:
         )
 
 
+def _encoded(answer: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(answer, enc_hook=str)
+    except (TypeError, ValueError, RecursionError):  # whatever a framework may hold in a message
+        return json.dumps(answer, default=str, skipkeys=True).encode()
+
+
 class _CallId(msgspec.Struct):
-    id: str | None = None
+    id: Any = None
 
 
 class _Calls(msgspec.Struct):
@@ -503,6 +544,10 @@ class RolloutData(Sequence[dict[str, Any]]):
         if isinstance(index, slice):
             return [turn.to_dict() for turn in turns[index]]
         return turns[index].to_dict()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        # One look at the recorder for all of them.
+        return (turn.to_dict() for turn in self._turns())
 
     def belongs_to(self, recorder: Recorder) -> bool:
         """Whether these are that recorder's turns."""

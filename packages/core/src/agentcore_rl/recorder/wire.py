@@ -9,10 +9,12 @@ close clients per call, which costs more than the call's own overhead.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
+import ssl
 import threading
 import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,6 +48,16 @@ _DRAIN_S = 0.1
 _ERROR_TEXT = 2000
 
 
+@functools.cache
+def _tls() -> ssl.SSLContext:
+    """One for the process: making it takes tens of milliseconds, and loops may live for one call."""
+    return httpx2.create_ssl_context()
+
+
+def _verify(scheme: str) -> ssl.SSLContext | bool:
+    return _tls() if scheme == "https" else False
+
+
 def _refused(refusal: Refusal) -> httpx2.Response:
     return httpx2.Response(refusal.status, headers={"content-type": "application/json"}, content=refusal.body)
 
@@ -74,7 +86,7 @@ def _refusing(status: int, content: bytes) -> str:
 
 
 class _Pools:
-    """One connection pool per scheme: building a TLS setup is dear and plain HTTP needs none."""
+    """One connection pool per scheme: plain HTTP needs no TLS setup."""
 
     def __init__(self) -> None:
         self._pools: dict[str, httpx2.HTTPTransport] = {}
@@ -86,7 +98,7 @@ class _Pools:
             if self._pid != os.getpid():  # connections do not survive a fork
                 self._pools, self._pid = {}, os.getpid()
             if scheme not in self._pools:
-                self._pools[scheme] = httpx2.HTTPTransport(verify=scheme == "https", limits=_LIMITS)
+                self._pools[scheme] = httpx2.HTTPTransport(verify=_verify(scheme), limits=_LIMITS)
             return self._pools[scheme]
 
 
@@ -177,12 +189,27 @@ class AsyncWire(httpx2.AsyncBaseTransport):
     async def _pool(self, scheme: str) -> httpx2.AsyncHTTPTransport:
         loop = asyncio.get_running_loop()
         with self._lock:
-            mine = self._pools.setdefault(loop, {})
+            mine = self._pools.get(loop)
+            if mine is None:
+                self._forget_closed()
+                mine = self._pools[loop] = {}
             pool = mine.get(scheme)
             if pool is None:
-                pool = mine[scheme] = _LoopPool(scheme)
+                pool = mine[scheme] = _LoopPool(scheme, functools.partial(self._forget, weakref.ref(loop)))
         await pool.bind()
         return pool.transport
+
+    def _forget(self, loop: weakref.ref[asyncio.AbstractEventLoop]) -> None:
+        """Drop a loop's pools, which refer to the loop and would keep it for ever."""
+        alive = loop()
+        with self._lock:
+            if alive is not None:
+                self._pools.pop(alive, None)
+
+    def _forget_closed(self) -> None:
+        """Drop the pools of loops that were closed without shutting their generators down."""
+        for loop in [loop for loop in self._pools if loop.is_closed()]:
+            del self._pools[loop]
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one model call for the rollout that this code belongs to."""
@@ -208,6 +235,8 @@ class AsyncWire(httpx2.AsyncBaseTransport):
                 if delay is None:
                     raise
                 await asyncio.sleep(delay)
+                if exchange.over:
+                    raise
                 continue
             exchange.answered(response.status_code, response.headers.get("content-type", ""))
             if response.status_code < 400:
@@ -219,7 +248,9 @@ class AsyncWire(httpx2.AsyncBaseTransport):
             delay = exchange.retry_delay(
                 status=response.status_code, retry_after=response.headers.get("retry-after")
             )
-            if delay is None:
+            if delay is not None:
+                await asyncio.sleep(delay)
+            if delay is None or exchange.over:
                 exchange.end()
                 return httpx2.Response(
                     response.status_code,
@@ -227,7 +258,6 @@ class AsyncWire(httpx2.AsyncBaseTransport):
                     content=content,
                     extensions=response.extensions,
                 )
-            await asyncio.sleep(delay)
 
     async def aclose(self) -> None:
         """Nothing: each loop's pools are closed with their loop."""
@@ -241,8 +271,9 @@ class _LoopPool:
     that runs while the loop still can.
     """
 
-    def __init__(self, scheme: str) -> None:
-        self.transport = httpx2.AsyncHTTPTransport(verify=scheme == "https", limits=_LIMITS)
+    def __init__(self, scheme: str, forget: Callable[[], None]) -> None:
+        self.transport = httpx2.AsyncHTTPTransport(verify=_verify(scheme), limits=_LIMITS)
+        self._forget = forget
         self._lifetime: AsyncGenerator[None, None] | None = None
 
     async def bind(self) -> None:
@@ -254,6 +285,7 @@ class _LoopPool:
         try:
             yield
         finally:
+            self._forget()
             await self.transport.aclose()
 
 
@@ -279,9 +311,11 @@ class _AsyncTee(httpx2.AsyncByteStream):
         self._exchange.end()
 
     async def aclose(self) -> None:
-        await self._drain()
-        self._exchange.end(None if self._exchange.complete else "closed before its end")
-        await self._stream.aclose()
+        try:
+            await self._drain()
+        finally:  # a cancellation may arrive while draining
+            self._exchange.end(None if self._exchange.complete else "closed before its end")
+            await self._stream.aclose()
 
     async def _drain(self) -> None:
         """Readers stop at `[DONE]`; taking the last bytes behind it keeps the connection usable."""
