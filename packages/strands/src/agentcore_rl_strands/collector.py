@@ -79,11 +79,7 @@ class StrandsRolloutCollector:
             return
         key = f"strands-{next(_keys)}"
         self._open[_call(event)] = (recorder, key)
-        running = _running.get()
-        outer = running[1] if running is not None else None
-        recorder.callback_started(
-            key, agent=_name(event.agent), parent=outer[0] if outer is not None else None
-        )
+        recorder.callback_started(key, agent=_name(event.agent), parent=_caller(event.agent))
 
     def _model_call_ends(self, event: AfterModelCallEvent) -> None:
         response = event.stop_response
@@ -130,6 +126,13 @@ def _name(agent: Any) -> str:
     """The agent's name; the one that Strands gives to an agent without a name is "main"."""
     name = str(agent.name)
     return "main" if name == _UNNAMED else name
+
+
+def _caller(agent: Any) -> str | None:
+    """Name of the agent in whose tool this agent runs; None for the first, or of the same name."""
+    running = _running.get()
+    outer = running[1] if running is not None else None
+    return outer[0] if outer is not None and outer[0] != _name(agent) else None
 
 
 def _call(event: Any) -> tuple[int, int]:

@@ -1,0 +1,102 @@
+"""A rollout of a real Strands agent against a scripted model, without an app."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from agentcore_rl.endpoint import Endpoint
+from agentcore_rl.recorder.recorder import Recorder, Recording
+from agentcore_rl.recorder.scope import Scope, rollout_scope
+from agentcore_rl.rollout import Limits, ToolExecution, Turns
+from agentcore_rl.testing import Line, ScriptedModel, ServedCall
+from agentcore_rl.tools import Tool
+from agentcore_rl_strands import adapter
+
+
+def add(a: int, b: int) -> str:
+    """Add two numbers."""
+    if a == 13:
+        raise RuntimeError("thirteen brings bad luck")
+    return str(a + b)
+
+
+ADD = Tool(
+    "add",
+    "Add two numbers.",
+    {
+        "type": "object",
+        "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
+        "required": ["a", "b"],
+    },
+    add,
+)
+
+
+@dataclass
+class Played:
+    """What came of one rollout."""
+
+    output: Any
+    error: BaseException | None
+    recording: Recording
+    calls: Sequence[ServedCall]
+
+    @property
+    def turns(self) -> Turns:
+        return Turns(self.recording.transcript)
+
+    @property
+    def executions(self) -> list[ToolExecution]:
+        return [execution for turn in self.turns for execution in turn.stored.executions]
+
+    @property
+    def agreement(self) -> tuple[int, int, int, int]:
+        """Matched, wire only, callback only, differing."""
+        counts = self.recording.crosscheck
+        return counts.matched, counts.wire_only, counts.callback_only, counts.differing
+
+    def assert_as_served(self) -> None:
+        """The record has what the server saw and said, in order."""
+        assert [turn.prompt for turn in self.turns] == [call.json["messages"] for call in self.calls]
+
+
+def one_agent(tools: Sequence[Tool] = (ADD,), **sampling: Any) -> Any:
+    """An agent with a collector, made by the adapter."""
+    model = adapter.create_openai_compatible_model(**sampling)
+    return adapter.build_agent(model, list(tools), "Be brief.", collector=adapter.collector())
+
+
+@pytest.fixture
+def play() -> Callable[..., Played]:
+    """Runs `handler()` (sync or async) in a rollout against a script; by default one agent, asked once."""
+
+    def run(
+        script: Sequence[Line],
+        handler: Callable[[], Any] | None = None,
+        *,
+        stream: bool = False,
+        limits: Limits | None = None,
+        retries: int = 2,
+    ) -> Played:
+        recorder = Recorder(limits=limits)
+        output, error = None, None
+        with ScriptedModel(script) as model:
+            scope = Scope(
+                Endpoint(model.base_url, model="policy-7"), recorder, stream=stream, retries=retries
+            )
+            with rollout_scope(scope):
+                try:
+                    output = handler() if handler else adapter.run_agent(one_agent(), "Begin.")
+                    if asyncio.iscoroutine(output):
+                        output = asyncio.run(output)
+                except Exception as raised:  # noqa: BLE001 - what it is, is the test's to say
+                    error = raised
+            model.settle()
+            calls = model.calls
+        recorder.close("the test is over")
+        return Played(output, error, recorder.finish(), calls)
+
+    return run
