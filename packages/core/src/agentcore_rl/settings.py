@@ -45,7 +45,7 @@ class Settings:
 
     Attributes:
         endpoint: the deployment's model endpoint; None when BASE_URL is not set.
-        store: where records go.
+        store: where records go: an absolute path, or a URL.
         spool: root directory of the durable queue; each process owns one folder in it.
         buckets, prefixes, queues: patterns that a payload's destination must match.
         endpoints: patterns that a payload's endpoint must match; None: BASE_URL and loopback.
@@ -94,7 +94,7 @@ class Settings:
             )
         return cls(
             endpoint=endpoint,
-            store=env.get("AGENTCORE_RL_STORE", "") or "rollouts",
+            store=_location(env.get("AGENTCORE_RL_STORE", "") or "rollouts"),
             spool=Path(env.get("AGENTCORE_RL_SPOOL", "") or _state_directory(env) / "spool"),
             buckets=_patterns(env, "AGENTCORE_RL_BUCKETS") or (),
             prefixes=_patterns(env, "AGENTCORE_RL_PREFIXES") or (),
@@ -125,6 +125,11 @@ def environment_secrets(environment: Mapping[str, str]) -> tuple[Secret, ...]:
         if _SECRET_NAME.search(name.upper()) and len(value.strip()) >= SHORTEST_SECRET
     }
     return tuple(Secret(value) for value in sorted(values, key=lambda v: (-len(v), v)))
+
+
+def _location(text: str) -> str:
+    """Absolute, so that it means the same to whoever reads it later."""
+    return text if "://" in text else os.path.abspath(os.path.expanduser(text))
 
 
 def _patterns(env: Mapping[str, str], name: str) -> tuple[str, ...] | None:

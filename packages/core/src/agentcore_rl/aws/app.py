@@ -177,6 +177,7 @@ class AgentCoreRLApp(BedrockAgentCoreApp):
                     )
                 settings = self._settings()
                 self._sink = Sink(settings.spool)
+                self._sink.start()
                 self._acceptance = Acceptance(
                     self._handler, settings=settings, sink=self._sink, changed=self._changed
                 )
