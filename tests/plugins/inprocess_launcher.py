@@ -23,84 +23,15 @@ from agentcore_rl import exceptions
 from agentcore_rl.codec import encode_record
 from agentcore_rl.launchers import Limits, SessionStatus
 from agentcore_rl.reward import Reward
-from agentcore_rl.rollout import (
-    Crosscheck,
-    Failure,
-    FailureKind,
-    PromptRef,
-    Rollout,
-    Status,
-    StopReason,
-    Timings,
-    Trajectory,
-    Turn,
-    Usage,
-)
+from agentcore_rl.rollout import Failure, FailureKind, Rollout, Status
 from agentcore_rl.stores import Notice, Notices, RecordStore
-
-CALCULATOR = {"type": "function", "function": {"name": "calculator", "parameters": {"type": "object"}}}
-
-
-def make_turn(id: int, answer: int | None, *, prompt: tuple[int, ...] = (0,), tools: int | None = 0) -> Turn:  # noqa: A002
-    """A root turn on the wire."""
-    return Turn(
-        id=id,
-        parent=None,
-        agent="main",
-        prompt=PromptRef(0, prompt),
-        answer=answer,
-        tools=tools,
-        model="policy",
-        sampling={},
-        asked={},
-        finish_reason="stop",
-        usage=Usage(10, 5),
-        response_id=f"r{id}",
-        tokens=None,
-        policy_version=None,
-        executions=(),
-        http=(),
-        scope="rollout",
-        source="wire",
-        labels={},
-        suspect=(),
-        started_s=0.0,
-        seconds=0.1,
-    )
+from made_rollouts import make_rollout
 
 
-def make_rollout(run: str, task: str, sample: int = 0, *, session: str, **changes: Any) -> Rollout:
-    """The record of one attempt with one turn."""
-    messages = [{"role": "user", "content": "2 + 2?"}, {"role": "assistant", "content": "4"}]
-    whole: dict[str, Any] = {
-        "run": run,
-        "task": task,
-        "sample": sample,
-        "attempt": 0,
-        "session": session,
-        "input_id": f"{task}.{sample}",
-        "status": Status.SUCCEEDED,
-        "stop_reason": StopReason.FINISHED,
-        "failure": None,
-        "messages": [msgspec.Raw(msgspec.json.encode(message)) for message in messages],
-        "tools": [msgspec.Raw(msgspec.json.encode([CALCULATOR]))],
-        "trajectories": [Trajectory("main", None, [make_turn(0, 1)])],
-        "reward": None,
-        "output": "4",
-        "suspect": [],
-        "usage": Usage(10, 5),
-        "timings": Timings(accepted_at=1.0, handler_s=0.1, reward_s=None, total_s=0.1),
-        "model": "policy",
-        "policy_versions": [],
-        "software": {},
-        "crosscheck": Crosscheck(matched=1, collected=True),
-        "counts": {},
-        "trace_id": None,
-        "payload": {},
-    }
-    if unknown := changes.keys() - whole.keys():
-        raise TypeError(f"a rollout has no {unknown}")
-    return Rollout(**{**whole, **changes})
+def make_attempt(run: str, task: str, sample: int = 0, *, session: str, **fields: Any) -> Rollout:
+    """The record of one attempt with one turn, not judged."""
+    ids = {"run": run, "task": task, "sample": sample, "session": session, "input_id": f"{task}.{sample}"}
+    return make_rollout(**{"reward": None, **ids, **fields})
 
 
 def key_of(rollout: Rollout) -> str:
@@ -179,7 +110,7 @@ class InProcessLauncher:
             changes["reward"] = Reward(does["reward"])
         if leaves == "failure":
             changes = {"status": Status.FAILED, "failure": Failure(FailureKind.AGENT, "It raised.")}
-        rollout = make_rollout(fields["exp_id"], task, int(sample), session=session, **changes)
+        rollout = make_attempt(fields["exp_id"], task, int(sample), session=session, **changes)
         key = key_of(rollout)
         content = b"no record" if leaves == "garbage" else encode_record(rollout, bucket="", key=key)
         await asyncio.to_thread(self.store.put_if_absent, key, content)

@@ -33,6 +33,9 @@ from agentcore_rl.tasks import Task, digest
 __all__ = ["BatchRunner", "new_run_id"]
 
 
+_PROBE_PATIENCE_S = 10.0  # an app that cannot write says "later" too, and whoever waits should read why
+
+
 def new_run_id() -> str:
     """A new run's id: the time (UTC) and six random hex digits, such as 20250131-142530-9f3a1c."""
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
@@ -135,9 +138,11 @@ class BatchRunner:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Stop whatever still runs. Closing twice is fine."""
-        for user in list(self._users):
+        """Stop whatever still runs; who still iterates gets a RuntimeError. Closing twice is fine."""
+        for user, items in list(self._users.items()):
             await finish(self._leave(user))
+            for item in items[:1]:
+                item.deliver(RuntimeError(f"The batch {self.run_id} was closed while it ran."))
 
     @property
     def progress(self) -> Progress:
@@ -210,7 +215,6 @@ class BatchRunner:
         self._users[user] = items
         try:
             pipelines = await self._open(items, asked, tasks_file)
-            self._count["total"] += len(items)
             pipelines.submit(items)
             for _ in items:
                 outcome = await outcomes.get()
@@ -238,8 +242,7 @@ class BatchRunner:
         return list(items.values())
 
     def _changed(self, item: Item) -> None:
-        if item.status is Status.RUNNING:
-            self._count["begun"] += 1
+        self._count["begun" if item.status is Status.RUNNING else "total"] += 1
 
     def _counted(self, outcome: RolloutOutcome) -> None:
         if outcome.status is Status.SUCCEEDED:
@@ -290,8 +293,7 @@ class BatchRunner:
         items = self._users.pop(user, [])
         given_up = [item for item in items if not item.done]
         self._count["begun"] -= sum(item.begun is not None for item in given_up)
-        if self._probed:
-            self._count["total"] -= len(given_up)
+        self._count["total"] -= sum(item.taken for item in given_up)
         if self._pipelines is not None:
             await self._pipelines.drop(items)
         if self._users:
@@ -310,7 +312,9 @@ class BatchRunner:
         token = secrets.token_hex(8)
         try:
             try:
-                answer = await pipelines.start_patiently(ids.session, self._terms.probe(token))
+                answer = await pipelines.start_patiently(
+                    ids.session, self._terms.probe(token), patience_s=_PROBE_PATIENCE_S
+                )
             except (LaunchRejected, RequestRefused) as error:
                 raise ConfigurationError(f"The app takes no rollouts of this run: {error}") from error
             await self._check_probe(pipelines, token, answer)
@@ -329,7 +333,7 @@ class BatchRunner:
             (answer[name] for name in ("store", "location") if isinstance(answer.get(name), str)), None
         )
         content = b""
-        for pause in (0.0, 0.2, 0.5, 1.0):
+        for pause in (0.0, 0.2, 0.5):
             await asyncio.sleep(pause)
             with suppress(RecordNotFound, ValueError):
                 content = await pipelines.in_thread(lambda: self._store.get(key))

@@ -21,6 +21,7 @@ class Pace:
     """How often the client looks and how long it is patient, in seconds.
 
     Attributes:
+        hear_s: for how long one call waits for notices; ending a batch may take as long.
         list_s: between two LISTs of the run; at least ten times what the last one took.
         look_s: until a session is looked at first; later looks come at a tenth of its age.
         grace_s: from a session's end to the last look for its record.
@@ -30,6 +31,7 @@ class Pace:
         store_s: for how long a record that is announced may stay unreadable.
     """
 
+    hear_s: float = 1.0
     list_s: float = 15.0
     look_s: float = 1.0
     grace_s: float = 3.0
@@ -52,6 +54,7 @@ class Item:
     accepted: float | None = None
     heard: float | None = None
     status: Status = Status.QUEUED
+    taken: bool = False
     starting: asyncio.Task[None] | None = None
     reading: bool = False
     alive: bool = False

@@ -17,12 +17,13 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from agentcore_rl.codec import decode_record
 from agentcore_rl.exceptions import (
+    ConfigurationError,
     LauncherError,
     LaunchRejected,
     OutcomeUnknown,
@@ -106,12 +107,18 @@ class Pipelines:
         if self._notices is not None:
             self._own(self._hear_all(self._notices))
 
-    def submit(self, items: Iterable[Item]) -> None:
-        """Take items; each gets exactly one outcome, unless it is dropped before."""
+    def submit(self, items: Sequence[Item]) -> None:
+        """Take items; each gets exactly one outcome, unless it is dropped before.
+
+        Raises:
+            ConfigurationError: one of them runs already; none is taken.
+        """
         for item in items:
             if item.ids.session in self._items:
-                raise ValueError(f"Rollout {item.ids.rollout_id} is in flight already.")
+                raise ConfigurationError(f"Rollout {item.ids.rollout_id} is running already.")
+        for item in items:
             self._items[item.ids.session] = item
+            item.taken = True
             self._on_change(item)
             if self._broken is not None:
                 item.deliver(self._broken)
@@ -119,7 +126,9 @@ class Pipelines:
 
     async def drop(self, items: Sequence[Item]) -> None:
         """Give up items: what has begun is stopped, nothing of them is delivered."""
-        given_up = [item for item in items if self._items.pop(item.ids.session, None) is not None]
+        given_up = [item for item in items if self._items.get(item.ids.session) is item]
+        for item in given_up:
+            del self._items[item.ids.session]
         begun = [item for item in given_up if item.begun is not None]
         for item in begun:
             if item.starting is not None:
@@ -177,7 +186,7 @@ class Pipelines:
             await self._slots.acquire()
             if self._alive is not None:
                 await self._alive.acquire()
-            if item.ids.session not in self._items:  # dropped while it waited
+            if self._items.get(item.ids.session) is not item:  # dropped while it waited
                 self._slots.release()
                 self._release_session()
                 continue
@@ -201,9 +210,11 @@ class Pipelines:
         item.accepted = time.monotonic()
         item.next_look = item.accepted + self._pace.look_s
 
-    async def start_patiently(self, session: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def start_patiently(
+        self, session: str, payload: Mapping[str, Any], *, patience_s: float | None = None
+    ) -> Mapping[str, Any]:
         """`launcher.start`, repeated with backoff while the place says "later"."""
-        until = time.monotonic() + self._pace.start_s
+        until = time.monotonic() + (self._pace.start_s if patience_s is None else patience_s)
         wait_s = 0.25
         while True:
             try:
@@ -233,12 +244,14 @@ class Pipelines:
 
     async def _hear(self, notices: Notices) -> bool:
         """Receive and acknowledge some notices; whether there were any of other runs."""
-        deliveries = await self.in_thread(lambda: notices.receive(most=10, wait_s=1.0))
+        deliveries = await self.in_thread(lambda: notices.receive(most=10, wait_s=self._pace.hear_s))
         ours = [delivery for delivery in deliveries if delivery.notice.key.startswith(self._folder)]
+        # Begun before the records are read, so that the end of the batch does not come between.
+        acked = asyncio.ensure_future(self.in_thread(lambda: notices.ack(ours))) if ours else None
         for delivery in ours:
             self._heard(delivery.notice.key)
-        if ours:
-            await self.in_thread(lambda: notices.ack(ours))
+        if acked is not None:
+            await asyncio.shield(acked)
         return len(ours) < len(deliveries)
 
     async def _list_all(self) -> None:
@@ -309,7 +322,7 @@ class Pipelines:
         await self._end(item, RolloutOutcome(item.ids, Status.FAILED, failure, None, location, timings), None)
 
     async def _end(self, item: Item, outcome: RolloutOutcome, rollout: Rollout | None) -> None:
-        if item.done or item.ids.session not in self._items:
+        if item.done or self._items.get(item.ids.session) is not item:
             return
         item.status = outcome.status
         del self._items[item.ids.session]
