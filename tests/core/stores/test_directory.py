@@ -3,7 +3,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -143,23 +143,6 @@ def test_a_root_that_is_a_file_is_said(tmp_path: Path) -> None:
         DirectoryStore(tmp_path / "file").put_if_absent("a.json", b"x")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 256 KiB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
 def test_a_full_disk_stores_nothing_and_says_so(small_disk: Path) -> None:
     """No part of the object stays, and the same put succeeds when there is room again."""
     store = DirectoryStore(small_disk)
@@ -199,17 +182,6 @@ for call in (
     except StoreUnavailable as error:
         print(error)
 """
-
-
-@pytest.fixture
-def open_to_all() -> Iterator[Path]:
-    """A folder that any user reaches; pytest's own are closed."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        yield folder
 
 
 def run_unprivileged(folder: Path) -> list[str]:

@@ -26,7 +26,7 @@ from agentcore_rl.exceptions import RecordNotFound, StoreUnavailable
 from agentcore_rl.stores import Delivery, Notice, StoredObject
 from agentcore_rl.stores.keys import check_key
 
-__all__ = ["DirectoryNotices", "DirectoryStore", "make_folder", "sync_folder", "write_durably"]
+__all__ = ["DirectoryNotices", "DirectoryStore", "make_folder", "sync_folder", "translated", "write_durably"]
 
 _STALE_S = 3600.0
 _POLL_S = 0.05
@@ -58,7 +58,7 @@ class DirectoryStore:
     def put_if_absent(self, key: str, content: bytes) -> bool:
         """Store `content` under `key` unless an object is there already (see `RecordStore`)."""
         target = self._root / check_key(key)
-        with _translated(f"The record {key} cannot be stored in {self._root}"):
+        with translated(f"The record {key} cannot be stored in {self._root}"):
             self._refuse_links(target)
             if not target.exists():
                 make_folder(target.parent)
@@ -91,7 +91,7 @@ class DirectoryStore:
     def get(self, key: str) -> bytes:
         """The whole object (see `RecordStore`)."""
         path = self._root / check_key(key)
-        with _translated(f"The record {key} cannot be read from {self._root}"):
+        with translated(f"The record {key} cannot be read from {self._root}"):
             try:
                 self._refuse_links(path)
                 return path.read_bytes()
@@ -109,7 +109,7 @@ class DirectoryStore:
 
     def list(self, prefix: str = "", *, after: str = "") -> Iterator[StoredObject]:
         """The objects whose key starts with `prefix`, in order (see `RecordStore`)."""
-        with _translated(f"The records in {self._root} cannot be listed"):
+        with translated(f"The records in {self._root} cannot be listed"):
             yield from self._walk("", prefix, after.encode(errors="surrogatepass"))
 
     def _walk(self, folder: str, prefix: str, after: bytes) -> Iterator[StoredObject]:
@@ -156,7 +156,7 @@ class DirectoryNotices:
         # Names sort by age: the oldest is delivered first.
         name = f"{time.time_ns():020d}-{next(self._numbers):06d}-{secrets.token_hex(4)}"
         temporary = self._folder / f"{name}.unsent"
-        with _translated(f"A notice cannot be sent to {self._folder}"):
+        with translated(f"A notice cannot be sent to {self._folder}"):
             make_folder(self._folder)
             try:
                 write_durably(temporary, msgspec.json.encode(notice))
@@ -170,7 +170,7 @@ class DirectoryNotices:
     def receive(self, *, most: int = 10, wait_s: float = 0.0) -> Sequence[Delivery]:
         """Up to `most` notices, waiting up to `wait_s` seconds for the first (see `Notices`)."""
         until = time.monotonic() + wait_s
-        with _translated(f"Notices cannot be received from {self._folder}"):
+        with translated(f"Notices cannot be received from {self._folder}"):
             while True:
                 deliveries = self._take(most)
                 left = until - time.monotonic()
@@ -180,7 +180,7 @@ class DirectoryNotices:
 
     def _take(self, most: int) -> list[Delivery]:
         try:
-            names = sorted(entry.name for entry in os.scandir(self._folder))
+            names = sorted(os.listdir(self._folder))
         except FileNotFoundError:
             return []
         deliveries: list[Delivery] = []
@@ -224,7 +224,7 @@ class DirectoryNotices:
 
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         """Remove these from the channel (see `Notices`)."""
-        with _translated(f"Notices cannot be removed from {self._folder}"):
+        with translated(f"Notices cannot be removed from {self._folder}"):
             for delivery in deliveries:
                 try:
                     (self._folder / delivery.token).unlink()
@@ -234,10 +234,10 @@ class DirectoryNotices:
     def _remove_redelivered(self, identity: str) -> None:
         """Remove a notice that came back, or went to another receiver, since it was delivered."""
         with suppress(FileNotFoundError):
-            for entry in os.scandir(self._folder):
-                if entry.name.startswith(f"{identity}."):
+            for name in os.listdir(self._folder):
+                if name.startswith(f"{identity}."):
                     with suppress(FileNotFoundError):
-                        os.unlink(entry.path)
+                        (self._folder / name).unlink()
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -306,7 +306,7 @@ _REASONS = {
 
 
 @contextmanager
-def _translated(sentence: str) -> Iterator[None]:
+def translated(sentence: str) -> Iterator[None]:
     """Operating system errors as StoreUnavailable, in a sentence."""
     try:
         yield
