@@ -96,6 +96,8 @@ def play() -> Callable[..., Played]:
                     error = raised
             model.settle()
             calls = model.calls
+            if error is not None and model.unread:
+                raise error  # it is why the script was not played
         recorder.close("the test is over")
         return Played(output, error, recorder.finish(), calls)
 

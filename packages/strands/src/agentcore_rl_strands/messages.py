@@ -73,7 +73,7 @@ def _message(message: Any) -> list[Message]:
         elif kind == "reasoningContent":
             reasoning.append((value.get("reasoningText") or {}).get("text") or "")
         elif kind != "cachePoint":
-            parts.append(_part(kind, value))
+            parts.append(_PARTS[kind](value))
     said: Message = {"role": role}
     if parts or role == "assistant":
         said["content"] = _content(parts) if parts else None if calls else ""
@@ -90,14 +90,10 @@ def _kind(block: Any) -> tuple[str, Any]:
     if not isinstance(block, Mapping) and callable(getattr(block, "to_dict", None)):
         block = block.to_dict()
     if isinstance(block, Mapping):
-        for kind in (*_PARTS, "toolUse", "toolResult", "reasoningContent", "cachePoint"):
+        for kind in _KINDS:
             if kind in block:
                 return kind, block[kind]
     raise TypeError(f"Unknown type of content block in a Strands message: {block!r:.200}")
-
-
-def _part(kind: str, value: Any) -> dict[str, Any]:
-    return _PARTS[kind](value)
 
 
 def _content(parts: list[dict[str, Any]]) -> str | list[dict[str, Any]]:
@@ -148,6 +144,7 @@ _PARTS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "guardContent": _guarded,
     "citationsContent": _cited,
 }
+_KINDS = (*_PARTS, "toolUse", "toolResult", "reasoningContent", "cachePoint")
 
 
 def _base64(value: Mapping[str, Any], what: str) -> str:
