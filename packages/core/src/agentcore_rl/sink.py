@@ -389,7 +389,7 @@ def drain_orphans(spool: str | os.PathLike[str], *, timeout_s: float = 30.0) -> 
     """Deliver what dead processes left in the spool below this root. Blocks.
 
     Returns:
-        Whether everything that was found is delivered; what is not stays in the spool.
+        Whether nothing is left that could be delivered later. What is left stays in the spool.
     """
     if not Path(spool).is_dir():
         return True
