@@ -19,7 +19,7 @@ from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.exceptions import ConfigurationError, RecordNotFound, RetryLater, StoreUnavailable
 from agentcore_rl.flight import Pace
 from agentcore_rl.read import read_run
-from agentcore_rl.rollout import Destination, FailureKind, Status, derive_session
+from agentcore_rl.rollout import FailureKind, Status, derive_session
 from agentcore_rl.stores.directory import DirectoryNotices, DirectoryStore
 from agentcore_rl.tasks import check_id, task_from_payload
 from inprocess_launcher import InProcessLauncher, make_attempt, store_rollout, until
@@ -509,37 +509,6 @@ async def test_the_payload_is_the_tasks_object_with_the_terms(store):
     assert session == derive_session("r", "a", 0, 0)
 
 
-def test_the_app_takes_what_the_client_sends():
-    """The request that the app parses is the one that was meant, probe included."""
-    from agentcore_rl.request import Probe, parse
-    from agentcore_rl.rollout import Limits
-    from agentcore_rl.settings import Settings
-    from agentcore_rl.submission import Terms
-
-    settings = Settings.from_environment({"AGENTCORE_RL_BUCKETS": "b", "AGENTCORE_RL_PREFIXES": "p/q"})
-    terms = Terms(
-        "r",
-        Endpoint("http://127.0.0.1:9/v1", "m", Secret("sk-secret-1"), {"temperature": 0}, {"top_k": 3}),
-        Destination("b", "p/q"),
-        Limits(5, 6, 7),
-        8,
-        True,
-    )
-    mine = task("a")
-    ids = terms.ids(mine, 3)
-    request = parse(terms.payload(mine, ids), session=ids.session, settings=settings).request
-    assert (request.run, request.task, request.sample, request.attempt) == ("r", "a", 3, 0)
-    assert (request.session, request.key) == (ids.session, ids.key)
-    assert request.limits == terms.limits
-    assert (request.policy_version, request.stream) == (8, True)
-    assert request.endpoint.api_key.reveal() == "sk-secret-1"
-    assert request.endpoint.extra_body == {"top_k": 3}
-    assert request.payload == mine.payload
-    probe = parse(terms.probe("t0"), session=ids.session, settings=settings)
-    assert isinstance(probe, Probe)
-    assert probe.key == "p/q/r/probe-t0.json"
-
-
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
@@ -596,7 +565,9 @@ async def test_the_run_folder_says_what_was_asked(store, tmp_path):
             assert b"sk-very-secret" not in path.read_bytes()
     run = read_run(folder)
     assert run.ids == ["a.0", "a.1"]
+    assert run.asked == 2
     assert run.unreadable == {}
+    assert {path.name for path in folder.glob("journal*")} == {"journal.sqlite"}
 
 
 async def test_a_folder_that_holds_a_run_is_refused(store, tmp_path):

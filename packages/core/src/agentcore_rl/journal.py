@@ -176,9 +176,10 @@ class Journal:
         if not path.is_file():
             return {}
         try:
-            with closing(
-                sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=2)
-            ) as database:
+            # Nobody writes: then even a read-only connection need leave no files behind.
+            quiet = "" if Path(f"{path}-wal").exists() else "&immutable=1"
+            url = f"{path.absolute().as_uri()}?mode=ro{quiet}"
+            with closing(sqlite3.connect(url, uri=True, timeout=2)) as database:
                 return _winners(database)
         except sqlite3.Error:
             return {}

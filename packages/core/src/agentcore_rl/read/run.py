@@ -31,10 +31,18 @@ class Run:
         id: the run's id.
         store: where its records are.
         prefix: what stands before the run's id in their keys.
+        asked: how many rollouts were asked for, as run.json says; None without one. Those whose
+            session died without a record are in it and not in `rollouts`.
     """
 
     def __init__(
-        self, store: RecordStore, run: str, *, prefix: str = "", winners: Mapping[str, str] | None = None
+        self,
+        store: RecordStore,
+        run: str,
+        *,
+        prefix: str = "",
+        winners: Mapping[str, str] | None = None,
+        asked: int | None = None,
     ) -> None:
         """List the records of a run.
 
@@ -43,10 +51,12 @@ class Run:
             run: the run's id.
             prefix: what stands before the run's id in their keys.
             winners: rollout id -> session of the attempt that was delivered to somebody before.
+            asked: how many rollouts were asked for, where that is known.
         """
         self.id = run
         self.store = store
         self.prefix = prefix
+        self.asked = asked
         self._winners = dict(winners or {})
         self._keys: dict[str, list[str]] = {}
         self._unreadable: dict[str, str] = {}
@@ -181,14 +191,16 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     about = _about(folder / "run.json")
     name = str(about.get("run") or folder.name)
     winners = Journal.read_winners(folder / "journal.sqlite")
+    asked = _asked(about)
     if folder.name == name:
-        run = Run(open_store(str(folder.parent)), name, winners=winners)
+        run = Run(open_store(str(folder.parent)), name, winners=winners, asked=asked)
         if run.ids:
             return run
     records = about.get("records")
     location = records.get("location") if isinstance(records, dict) else None
     if isinstance(records, dict) and isinstance(location, str):
-        return Run(open_store(location), name, prefix=str(records.get("prefix") or ""), winners=winners)
+        prefix = str(records.get("prefix") or "")
+        return Run(open_store(location), name, prefix=prefix, winners=winners, asked=asked)
     raise ConfigurationError(f"{folder} is no run's folder: it holds neither records nor a run.json.")
 
 
@@ -198,6 +210,12 @@ def _about(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return about if isinstance(about, dict) else {}
+
+
+def _asked(about: Mapping[str, Any]) -> int | None:
+    tasks = about.get("tasks")
+    count, samples = tasks.get("count") if isinstance(tasks, dict) else None, about.get("samples")
+    return count * samples if isinstance(count, int) and isinstance(samples, int) else None
 
 
 def _some(ids: list[str]) -> str:
