@@ -1,0 +1,154 @@
+"""Rollouts of one app with one model: launcher, store, batch and progress put together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from agentcore_rl.batch import BatchRunner
+from agentcore_rl.cli.model_choice import ModelChoice
+from agentcore_rl.cli.terminal import StatusLine, number
+from agentcore_rl.launchers.local import LocalLauncher
+from agentcore_rl.launchers.url import URLLauncher
+from agentcore_rl.outcome import Progress, RolloutOutcome
+from agentcore_rl.rollout import Limits
+from agentcore_rl.stores.places import open_notices, open_store
+from agentcore_rl.tasks import Task
+
+if TYPE_CHECKING:
+    from agentcore_rl.launchers import Launcher
+
+__all__ = ["Collection", "outcome_json"]
+
+_LOOK_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What is to be collected.
+
+    Attributes:
+        app: path of the app file, or the URL of an app that runs.
+        tasks: the tasks.
+        out: root of the directory store, absolute.
+        run: the run's id; its folder is `out/run`.
+        model: the model that the app should use.
+        tasks_file: where the tasks were read; None when they come from elsewhere.
+        samples: rollouts per task.
+        concurrency: rollouts at once.
+        limits: of each rollout.
+        env: further environment variables of the sessions.
+    """
+
+    app: str
+    tasks: Sequence[Task]
+    out: Path
+    run: str
+    model: ModelChoice
+    tasks_file: str | None = None
+    samples: int = 1
+    concurrency: int = 2
+    limits: Limits = field(default_factory=Limits)
+    env: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder: records, run.json and journal."""
+        return self.out / self.run
+
+    @property
+    def model_id(self) -> str | None:
+        """The model's id on the wire; None when the app chooses."""
+        return (self.model.endpoint.model or None) if self.model.endpoint else None
+
+    async def collect(
+        self, status: StatusLine, *, label: str, heard: Callable[[RolloutOutcome], None]
+    ) -> list[RolloutOutcome]:
+        """Run all rollouts; their outcomes in the order in which they came.
+
+        Args:
+            status: where to show how far it is.
+            label: what the progress line begins with.
+            heard: called with each outcome as it comes.
+        """
+        launcher = self._launcher()
+        batch = BatchRunner(
+            launcher,
+            store=open_store(str(self.out)),
+            notices=open_notices(str(self.out), run=self.run),
+            run=self.run,
+            endpoint=self.model.endpoint,
+            concurrency=self.concurrency,
+            samples=self.samples,
+            deadline_s=self.limits.deadline_s,
+            max_turns=self.limits.max_turns,
+            max_tokens=self.limits.max_tokens,
+            folder=self.folder,
+        )
+        outcomes: list[RolloutOutcome] = []
+        try:
+            async with batch as runner, _shown(runner, status, label):
+                async for outcome in runner.run(self.tasks, tasks_file=self.tasks_file):
+                    outcomes.append(outcome)
+                    status.clear()
+                    heard(outcome)
+        finally:
+            await launcher.aclose()
+        return outcomes
+
+    def _launcher(self) -> Launcher:
+        if self.app.startswith(("http://", "https://")):
+            return URLLauncher(self.app)
+        return LocalLauncher(
+            self.app, env={"AGENTCORE_RL_STORE": str(self.out), **self.model.env, **self.env}
+        )
+
+
+@contextlib.asynccontextmanager
+async def _shown(runner: BatchRunner, status: StatusLine, label: str) -> AsyncIterator[None]:
+    """Show the progress of a batch while the block runs."""
+
+    async def show() -> None:
+        while True:
+            status.update(f"{label}: {_sentence(runner.progress)}")
+            await asyncio.sleep(_LOOK_S)
+
+    task = asyncio.create_task(show())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        status.clear()
+
+
+def _sentence(progress: Progress) -> str:
+    if not progress.total:
+        return f"starting the app, {progress.elapsed_s:.0f} s"
+    failed = sum(progress.failed.values())
+    parts = [f"{progress.done} of {progress.total} rollouts", f"{progress.running} running"]
+    if failed:
+        parts.append(f"{failed} failed")
+    if progress.mean_reward is not None:
+        parts.append(f"mean reward {number(progress.mean_reward)}")
+    return ", ".join([*parts, f"{progress.elapsed_s:.0f} s"])
+
+
+def outcome_json(outcome: RolloutOutcome, **further: Any) -> dict[str, Any]:
+    """One rollout for a program: ids, status, reward, failure, and where the record is."""
+    ids, failure = outcome.request, outcome.failure
+    return {
+        "id": ids.rollout_id,
+        **further,
+        "run": ids.run,
+        "status": outcome.status.value,
+        "reward": None if outcome.reward is None else outcome.reward.value,
+        "failure": None if failure is None else {"kind": failure.kind.value, "message": failure.message},
+        "record": outcome.location,
+        "seconds": round(outcome.timings.total_s, 3),
+    }

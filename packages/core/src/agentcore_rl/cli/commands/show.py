@@ -1,0 +1,150 @@
+"""Shows what a run left: a list of its rollouts, or the transcript of one.
+
+RUN is a run's folder, its id or the beginning of one, or `last`. ROLLOUT is TASK.SAMPLE or the beginning of
+it. Control characters in what models and tools said are shown as escapes.
+
+  agentcore-rl show last
+  agentcore-rl show rollouts/demo-1 heldout-1-t00-000.0
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from agentcore_rl.read import Run
+    from agentcore_rl.rollout import Rollout
+
+__all__ = ["add_arguments", "main"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What `show` takes."""
+    parser.add_argument("run", metavar="RUN", help="a run's folder, its id, the beginning of one, or last")
+    parser.add_argument("rollout", metavar="ROLLOUT", nargs="?", help="a rollout's id, or its beginning")
+    parser.add_argument("--full", action="store_true", help="do not fold long texts; show tracebacks")
+    parser.add_argument("--failed", action="store_true", help="list only rollouts that failed or are suspect")
+    parser.add_argument(
+        "--out", metavar="DIR", default="rollouts", help="directory of the record store (default: rollouts)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Print the list or the transcript."""
+    import json
+    import sys
+    from pathlib import Path
+
+    from agentcore_rl.cli.run_folder import find_run
+    from agentcore_rl.cli.terminal import Style
+    from agentcore_rl.cli.transcript import rollout_json, transcript
+    from agentcore_rl.read import read_run
+
+    folder = find_run(args.run, Path(args.out))
+    run = read_run(folder)
+    if args.rollout is None:
+        return _list(args, run, folder)
+    rollout = run.find(args.rollout)
+    location = _location(run, rollout)
+    if args.json:
+        print(json.dumps(rollout_json(rollout, location=location), ensure_ascii=False))
+        return 0
+    for line in transcript(rollout, Style(sys.stdout), location=location, full=args.full):
+        print(line)
+    return 0
+
+
+def _list(args: argparse.Namespace, run: Run, folder: Path) -> int:
+    """Print one line per rollout, then the run's figures."""
+    import json
+
+    from agentcore_rl.cli.figures import Row, figures
+    from agentcore_rl.cli.terminal import shown_path, table, visible
+    from agentcore_rl.read import summarize
+
+    listed: list[dict[str, Any]] = []
+
+    def seen() -> Iterator[Rollout]:
+        for rollout in run.rollouts:  # one record in memory at a time
+            line = _line(rollout)
+            if not args.failed or line["failure"] or line["suspect"]:
+                listed.append({**line, "record": _location(run, rollout)})
+            yield rollout
+
+    summary = summarize(seen())
+    models = {line["model"] for line in listed}
+    row = Row(summary, models.pop() if len(models) == 1 else None, folder=str(folder.absolute()))
+    unreadable = dict(run.unreadable)
+    if args.json:
+        whole = {"run": run.id, "rollouts": listed, "summary": row.to_dict(), "unreadable": unreadable}
+        print(json.dumps(whole, ensure_ascii=False))
+        return 0
+    print(f"run {visible(run.id)}\n")
+    if listed:
+        headings = ["rollout", "status", "reward", "turns", "calls", "tokens", "seconds", "remarks"]
+        print("\n".join(table(headings, [_cells(line) for line in listed], right=(2, 3, 4, 5, 6))))
+    else:
+        print(
+            "No rollout failed or is suspect."
+            if args.failed and summary.rollouts
+            else "No rollout is stored."
+        )
+    print("\n" + "\n".join(figures([row])))
+    for key, reason in unreadable.items():
+        print(visible(f"unreadable  {key}: {reason}"))
+    if listed:
+        print(f"\nNext: agentcore-rl show {shown_path(folder)} {listed[0]['id']}")
+    return 0
+
+
+def _line(rollout: Rollout) -> dict[str, Any]:
+    """What a list says of one rollout."""
+    from agentcore_rl.read import tool_calls
+
+    calls = list(tool_calls(rollout))
+    failure = rollout.failure
+    return {
+        "id": rollout.input_id,
+        "attempt": rollout.attempt,
+        "status": rollout.status.value,
+        "stop_reason": rollout.stop_reason.value,
+        "reward": None if rollout.reward is None else rollout.reward.value,
+        "failure": None if failure is None else {"kind": failure.kind.value, "message": failure.message},
+        "suspect": list(rollout.suspect),
+        "model": rollout.model,
+        "turns": len(rollout.turns),
+        "tool_calls": len(calls),
+        "well_formed_calls": sum(call.well_formed for call in calls),
+        "prompt_tokens": rollout.usage.prompt_tokens,
+        "completion_tokens": rollout.usage.completion_tokens,
+        "seconds": round(rollout.timings.total_s, 3),
+    }
+
+
+def _cells(line: dict[str, Any]) -> list[str]:
+    known = [count for count in (line["prompt_tokens"], line["completion_tokens"]) if count is not None]
+    remarks = [] if line["stop_reason"] == "finished" else [line["stop_reason"]]
+    remarks += [f"suspect: {', '.join(line['suspect'])}"] if line["suspect"] else []
+    if line["failure"]:
+        message = " ".join(line["failure"]["message"].split())
+        remarks.append(f"{line['failure']['kind']}: {message[:100]}{'...' if len(message) > 100 else ''}")
+    return [
+        line["id"],
+        line["status"],
+        "-" if line["reward"] is None else f"{line['reward']:g}",
+        str(line["turns"]),
+        f"{line['well_formed_calls']}/{line['tool_calls']}",
+        f"{sum(known):,}" if known else "-",
+        f"{line['seconds']:.1f}",
+        "; ".join(remarks),
+    ]
+
+
+def _location(run: Run, rollout: Rollout) -> str:
+    """Where a record is, for a person."""
+    return f"{run.store.location.rstrip('/')}/{run.prefix}{run.id}/{rollout.input_id}/{rollout.session}.json"

@@ -1,0 +1,112 @@
+"""The figures of runs, as a table that sets them side by side. Every number comes from the records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agentcore_rl.cli.terminal import number, table
+from agentcore_rl.outcome import RolloutOutcome
+from agentcore_rl.read import Run, Summary, summarize
+from agentcore_rl.stores.places import open_store
+
+if TYPE_CHECKING:
+    from agentcore_rl.cli.collection import Collection
+
+__all__ = ["Row", "failures", "figures"]
+
+_COLUMNS = ("rollouts", "reward [95 %]", "well-formed calls", "turns", "tokens", "suspect", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        summary: the run's figures.
+        model: the model's id; None when the app chose it.
+        framework: the agent's framework; None when it is not known.
+        unrecorded: rollouts that failed without a record.
+        folder: where the records are.
+    """
+
+    summary: Summary
+    model: str | None
+    framework: str | None = None
+    unrecorded: int = 0
+    folder: str | None = None
+
+    @classmethod
+    def of(
+        cls, collection: Collection, outcomes: Iterable[RolloutOutcome], *, framework: str | None = None
+    ) -> Row:
+        """The figures of a run that has ended."""
+        run = Run(open_store(str(collection.out)), collection.run)
+        unrecorded = sum(outcome.location is None for outcome in outcomes)
+        return cls(
+            summarize(run.rollouts), collection.model_id, framework, unrecorded, str(collection.folder)
+        )
+
+    @property
+    def failed(self) -> int:
+        """Rollouts that failed, with or without a record."""
+        return sum(self.summary.failed.values()) + self.unrecorded
+
+    def cells(self) -> list[str]:
+        """Its texts, in the order of the columns."""
+        summary = self.summary
+        interval = summary.reward_interval
+        reward = number(summary.mean_reward)
+        if interval is not None:
+            reward += f" [{interval.low:.2f}, {interval.high:.2f}]"
+        known = [count for count in (summary.prompt_tokens, summary.completion_tokens) if count is not None]
+        return [
+            self.framework or "-",
+            self.model or "-",
+            str(summary.rollouts + self.unrecorded),
+            reward,
+            f"{summary.well_formed_calls} of {summary.tool_calls}",
+            str(summary.turns),
+            f"{sum(known):,}" if known else "-",
+            str(summary.suspect),
+            str(self.failed),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same for a program."""
+        return {
+            "framework": self.framework,
+            "model": self.model,
+            **self.summary.to_dict(),
+            "unrecorded": self.unrecorded,
+            "records": self.folder,
+        }
+
+
+def figures(rows: Sequence[Row]) -> list[str]:
+    """The table's lines. A column of names that tells nothing apart is left out."""
+    cells = [row.cells() for row in rows]
+    headings = ["framework", "model", *_COLUMNS]
+    first = 0 if len({row.framework for row in rows}) > 1 else 1
+    if first and not any(row.model for row in rows):
+        first = 2
+    right = [headings.index(name) - first for name in headings[2:] if name != "reward [95 %]"]
+    return table(headings[first:], [row[first:] for row in cells], right=right)
+
+
+def failures(outcomes: Iterable[RolloutOutcome]) -> list[str]:
+    """One line per way in which rollouts failed, the most frequent first; at most five."""
+    ways: Counter[tuple[str, str]] = Counter()
+    example: dict[tuple[str, str], str] = {}
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            way = (outcome.failure.kind.value, " ".join(outcome.failure.message.split())[:300])
+            ways[way] += 1
+            example.setdefault(way, outcome.request.rollout_id)
+    lines = [
+        f"{count} failed, {kind}: {message} ({example[kind, message]})"
+        for (kind, message), count in ways.most_common(5)
+    ]
+    return [*lines, f"... and {len(ways) - 5} other ways"] if len(ways) > 5 else lines
