@@ -2,6 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["reasoning-gym==0.1.25"]
 # ///
+# ruff: noqa: E501  (the templates are a table: one line each)
 """Makes the word problems of the math demo: `uv run scripts/make_math_tasks.py`.
 
 Writes `train.jsonl` and `heldout.jsonl` into the package's demo data. The same seed gives the same bytes.
@@ -182,7 +183,11 @@ def _fill(split: str, template: Template, rng: random.Random) -> tuple[str, str]
     prompt, expression = template.text.format(**fields), template.expression.format(**fields)
     value = eval(expression)
     steps = re.split(r"(?= [-+*] )", expression)
-    positive = all(eval(steps[0].strip("(") + "".join(steps[1:i])) > 0 for i in range(1, len(steps)) if "(" not in expression)
+    positive = all(
+        eval(steps[0].strip("(") + "".join(steps[1:i])) > 0
+        for i in range(1, len(steps))
+        if "(" not in expression
+    )
     if value <= 0 or value != int(value) or not positive or not _allowed(split, f"{prompt} {int(value)}"):
         return None
     return prompt, expression
@@ -203,11 +208,15 @@ def own_problems(split: str, level: int, count: int, seed: int = SEED) -> list[d
         prompt, expression = filled
         identity = f"{split}-{level}-t{index:02d}-{len(problems):03d}"
         answer = str(int(eval(expression)))
-        problems.append({"id": identity, "prompt": prompt, "answer": answer, "level": level, "expression": expression})
+        problems.append(
+            {"id": identity, "prompt": prompt, "answer": answer, "level": level, "expression": expression}
+        )
     return problems
 
 
-def _symbolic(split: str, generators: dict[int, Callable[..., dict[str, object]]]) -> Iterator[dict[str, str | int]]:
+def _symbolic(
+    split: str, generators: dict[int, Callable[..., dict[str, object]]]
+) -> Iterator[dict[str, str | int]]:
     """Problems of three and more steps from gsm_symbolic's generators, in turn, without end."""
     rng = random.Random(f"{SEED} {split} symbolic")
     while True:
@@ -220,9 +229,19 @@ def _symbolic(split: str, generators: dict[int, Callable[..., dict[str, object]]
                 prompt, answer = str(example["question"]), str(example["answer"])
                 worked = example.get("answer_cot") or example["metadata"]["answer_cot"]  # type: ignore[index]
                 level = sum("=" in line for line in str(worked).splitlines())
-                plain = prompt.isascii() and re.fullmatch(r"\d+", answer) and len(prompt) < 600 and not re.search(r"\.\d\d\d", prompt)
+                plain = (
+                    prompt.isascii()
+                    and re.fullmatch(r"\d+", answer)
+                    and len(prompt) < 600
+                    and not re.search(r"\.\d\d\d", prompt)
+                )
                 if plain and level >= 3 and _allowed(split, f"{prompt} {answer}"):
-                    yield {"id": f"{split}-{level}-g{index:02d}", "prompt": prompt, "answer": answer, "level": level}
+                    yield {
+                        "id": f"{split}-{level}-g{index:02d}",
+                        "prompt": prompt,
+                        "answer": answer,
+                        "level": level,
+                    }
                     break
 
 
@@ -235,7 +254,7 @@ def long_problems(taken: set[tuple[str, ...]]) -> dict[str, list[dict[str, str |
     )
 
     every = GSMSymbolicDataset(GSMSymbolicDatasetConfig(size=1, seed=SEED)).generators
-    order = [index for index in tasks_ok]
+    order = list(tasks_ok)
     random.Random(SEED).shuffle(order)
     halves = {"train": order[::2], "heldout": order[1::2]}
     found: dict[str, list[dict[str, str | int]]] = {}

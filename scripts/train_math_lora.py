@@ -11,12 +11,12 @@
 # ///
 """Trains the adapter of `smollm2-tools`: `uv run scripts/train_math_lora.py train evaluate`.
 
-`train` fine-tunes a LoRA on every linear layer of SmolLM2-135M-Instruct, on conversations exactly as they are
-served: our chat template, the demo's system prompt, the calculator declared as different frameworks declare it,
-the call, the tool's answer, `#### N`. The problems are those of the demo's train split (one and two steps).
-It writes the adapter as a GGUF file for llama.cpp into the package.
-`evaluate` plays held-out problems through llama.cpp with plain sampling at temperature 1 and writes the figures
-beside the adapter.
+`train` fine-tunes a LoRA on every linear layer of SmolLM2-135M-Instruct, on conversations exactly as they
+are served: our chat template, the demo's system prompt, the calculator declared as different frameworks
+declare it, the call, the tool's answer, `#### N`. The problems are those of the demo's train split (one and
+two steps). It writes the adapter as a GGUF file for llama.cpp into the package.
+`evaluate` plays held-out problems through llama.cpp with plain sampling at temperature 1 and writes the
+figures beside the adapter.
 
 One row of a batch is one rendered system prompt followed by several conversations that share it: each of them
 sees the prompt and itself (a 4-D attention mask), so the long tool declaration is computed once per row.
@@ -34,6 +34,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ LINEAR = {
 }
 FIGURES = TUNED_ADAPTER.with_name("smollm2-tools.json")
 
-# --- conversations -------------------------------------------------------------------------------------------
+# --- conversations ---
 
 _SHORT = "Evaluate an arithmetic expression and return its value."
 _LONG = str(calculator.__doc__).strip()
@@ -80,7 +81,11 @@ def _declaration(rng: random.Random) -> dict[str, Any]:
             {"description": "expression", "title": "Expression", "type": "string"},
         ]
     )
-    schema: dict[str, Any] = {"properties": {"expression": argument}, "required": ["expression"], "type": "object"}
+    schema: dict[str, Any] = {
+        "properties": {"expression": argument},
+        "required": ["expression"],
+        "type": "object",
+    }
     shape = rng.choice(["strands", "langgraph", "autogen", "crewai", "other"])
     if shape == "autogen":
         schema = {"type": "object", **schema, "additionalProperties": False}
@@ -88,7 +93,10 @@ def _declaration(rng: random.Random) -> dict[str, Any]:
         schema = {**schema, "additionalProperties": False}
     elif shape == "other":
         schema = {"type": "object", **schema, "title": rng.choice(["calculator", "CalculatorArgs"])}
-    return {"type": "function", "function": {"name": "calculator", "description": description, "parameters": schema}}
+    return {
+        "type": "function",
+        "function": {"name": "calculator", "description": description, "parameters": schema},
+    }
 
 
 def _instructions(rng: random.Random) -> tuple[str, str]:
@@ -98,13 +106,18 @@ def _instructions(rng: random.Random) -> tuple[str, str]:
         return SYSTEM_PROMPT, "{}"
     if kind < 0.85:  # CrewAI writes role, goal and task into sentences of its own
         role = rng.choice(["math assistant", "Math agent", "assistant"])
-        system = f"You are {role}. {SYSTEM_PROMPT}\nYour personal goal is: {rng.choice(['Solve the problem', SYSTEM_PROMPT])}"
+        goal = rng.choice(["Solve the problem", SYSTEM_PROMPT])
+        system = f"You are {role}. {SYSTEM_PROMPT}\nYour personal goal is: {goal}"
         criteria = rng.choice(["#### followed by the final number.", "The final number after ####."])
         return system, (
-            "\nCurrent Task: {}\n\nThis is the expected criteria for your final answer: " + criteria + "\nyou MUST "
+            "\nCurrent Task: {}\n\nThis is the expected criteria for your final answer: "
+            + criteria
+            + "\nyou MUST "
             "return the actual complete content as the final answer, not a summary."
         )
-    return rng.choice(["You are a helpful assistant. " + SYSTEM_PROMPT, "Solve the problem with the calculator."]), "{}"
+    return rng.choice(
+        ["You are a helpful assistant. " + SYSTEM_PROMPT, "Solve the problem with the calculator."]
+    ), "{}"
 
 
 @dataclass
@@ -134,11 +147,17 @@ def make_row(engine: Engine, problems: list[dict[str, Any]], rng: random.Random)
         ]
         first = engine.render(messages[:2], tools)
         second = engine.render(messages, tools)
-        assert first.startswith(shared) and second.startswith(first)
+        assert first.startswith(shared)
+        assert second.startswith(first)
         written, close, _ = second[len(first) :].partition("<|im_end|>")
         asked = first[len(shared) :]
         answered = second[len(first) + len(written) + len(close) :]
-        parts = [(asked, False), (written + close, True), (answered, False), (f"#### {value}<|im_end|>", True)]
+        parts = [
+            (asked, False),
+            (written + close, True),
+            (answered, False),
+            (f"#### {value}<|im_end|>", True),
+        ]
         ids: list[int] = []
         mask: list[bool] = []
         for text, sampled in parts:
@@ -166,7 +185,7 @@ def make_rows(engine: Engine) -> list[Row]:
     return rows
 
 
-# --- training ------------------------------------------------------------------------------------------------
+# --- training ---
 
 
 def row_loss(model: Any, row: Row) -> Any:
@@ -191,7 +210,10 @@ def row_loss(model: Any, row: Row) -> Any:
     core = model.base_model.model
     with torch.autocast("cpu", dtype=torch.bfloat16):
         hidden = core.model(
-            input_ids=torch.tensor([ids]), attention_mask=bias, position_ids=torch.tensor([positions]), use_cache=False
+            input_ids=torch.tensor([ids]),
+            attention_mask=bias,
+            position_ids=torch.tensor([positions]),
+            use_cache=False,
         ).last_hidden_state[0]
         logits = core.lm_head(hidden[torch.tensor([position for position, _ in targets])])
     return torch.nn.functional.cross_entropy(logits.float(), torch.tensor([token for _, token in targets]))
@@ -245,11 +267,11 @@ def train(threads: int) -> dict[str, Any]:
 def export(model: Any, target: Path) -> None:
     """Writes the LoRA as llama.cpp reads it, in f16.
 
-    llama.cpp keeps the rows of attn_q and attn_k in another order than transformers (its rotary embedding pairs
-    neighbours), so those rows of `lora_B` move too.
+    llama.cpp keeps the rows of attn_q and attn_k in another order than transformers (its rotary embedding
+    pairs neighbours), so those rows of `lora_B` move too.
     """
     import gguf
-    import numpy
+    import numpy as np
 
     config = model.config
     heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
@@ -267,8 +289,12 @@ def export(model: Any, target: Path) -> None:
         side = "lora_a" if "lora_A" in words else "lora_b"
         if side == "lora_b" and linear in heads:
             rows, rank = matrix.shape
-            matrix = matrix.reshape(heads[linear], 2, rows // heads[linear] // 2, rank).swapaxes(1, 2).reshape(rows, rank)
-        contiguous = numpy.ascontiguousarray(matrix.astype(numpy.float16))
+            matrix = (
+                matrix.reshape(heads[linear], 2, rows // heads[linear] // 2, rank)
+                .swapaxes(1, 2)
+                .reshape(rows, rank)
+            )
+        contiguous = np.ascontiguousarray(matrix.astype(np.float16))
         writer.add_tensor(f"blk.{layer}.{LINEAR[linear]}.weight.{side}", contiguous)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -276,7 +302,7 @@ def export(model: Any, target: Path) -> None:
     writer.close()
 
 
-# --- evaluation ----------------------------------------------------------------------------------------------
+# --- evaluation ---
 
 _TOOL = {
     "type": "function",
@@ -312,9 +338,17 @@ def play(base_url: str, model: str, task: dict[str, Any], seed: int) -> Played:
     attempted = evaluated = tokens = 0
     said: list[str] = []
     for turn in range(MOST_CALLS):
-        body = {"model": model, "messages": messages, "tools": [_TOOL], "seed": seed + turn, "max_tokens": 160}
+        body = {
+            "model": model,
+            "messages": messages,
+            "tools": [_TOOL],
+            "seed": seed + turn,
+            "max_tokens": 160,
+        }
         address = f"{base_url}/chat/completions"
-        request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            address, json.dumps(body).encode(), {"Content-Type": "application/json"}
+        )
         with urllib.request.urlopen(request) as response:
             answer = json.load(response)
         message = answer["choices"][0]["message"]
@@ -336,7 +370,9 @@ def play(base_url: str, model: str, task: dict[str, Any], seed: int) -> Played:
     return Played(reward, 0 < attempted == evaluated, tokens, said)
 
 
-def figures_of(base_url: str, model: str, tasks: list[dict[str, Any]], samples: int, verbose: bool) -> dict[str, Any]:
+def figures_of(
+    base_url: str, model: str, tasks: list[dict[str, Any]], samples: int, verbose: bool
+) -> dict[str, Any]:
     """Means over `samples` rollouts of each task, four at once."""
     plan = [(task, 1000 * (index + 1)) for task in tasks for index in range(samples)]
     began = time.monotonic()
@@ -364,7 +400,9 @@ def evaluate(samples: int, verbose: bool) -> dict[str, Any]:
             for level in ("1", "2", "3+"):
                 tasks = [task for task in load_tasks("heldout") if min(task["level"], 3) == int(level[0])]
                 base = name == "smollm2"
-                by_level[level] = figures_of(model.base_url, name, tasks[:50] if base else tasks, 1 if base else samples, verbose)
+                by_level[level] = figures_of(
+                    model.base_url, name, tasks[:50] if base else tasks, 1 if base else samples, verbose
+                )
                 print(name, level, by_level[level], flush=True)
     return heldout
 
@@ -378,7 +416,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("parts", nargs="+", choices=["train", "evaluate"])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--samples", type=int, default=2, help="rollouts per held-out problem of the tuned model")
+    parser.add_argument(
+        "--samples", type=int, default=2, help="rollouts per held-out problem of the tuned model"
+    )
     parser.add_argument("--verbose", action="store_true", help="print the rollouts that earned nothing")
     options = parser.parse_args()
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
@@ -387,6 +427,8 @@ def main() -> None:
     if "evaluate" in options.parts:
         figures["heldout"] = evaluate(options.samples, options.verbose)
         figures["sampling"] = dict(PLAIN_SAMPLING)
+    figures["engine"] = f"xllamacpp {version('xllamacpp')}"
+    figures["template_sha256"] = _sha256(TUNED_ADAPTER.with_name("chat_template.jinja"))
     figures["base_sha256"] = _sha256(find_model())
     figures["adapter_sha256"] = _sha256(TUNED_ADAPTER)
     FIGURES.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

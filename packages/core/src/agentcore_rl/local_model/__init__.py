@@ -1,7 +1,7 @@
-"""A small real language model on this machine: SmolLM2-135M-Instruct on llama.cpp, as an OpenAI-compatible server.
+"""A small real language model on this machine: SmolLM2-135M-Instruct on llama.cpp.
 
-`LocalModel` runs the server, `find_model` and `fetch_model` see to its weights. The engine itself is imported
-only inside the server's process.
+`LocalModel` runs it as an OpenAI-compatible server, `find_model` and `fetch_model` see to its weights. The
+engine itself is imported only inside the server's process.
 """
 
 from agentcore_rl.local_model.local_model import LocalModel

@@ -14,7 +14,16 @@ PLAIN_SAMPLING: Mapping[str, float] = {"temperature": 1.0, "top_k": 0, "top_p": 
 DEFAULT_MAX_TOKENS = 512
 """Tokens of an answer when the request names no bound; a small model may not end by itself."""
 
-_OURS = {"model", "stream", "stream_options", "return_token_ids", "logprobs", "top_logprobs", "tool_choice", "n"}
+_OURS = {
+    "model",
+    "stream",
+    "stream_options",
+    "return_token_ids",
+    "logprobs",
+    "top_logprobs",
+    "tool_choice",
+    "n",
+}
 
 
 class BadRequest(Exception):
@@ -26,7 +35,9 @@ class BadRequest(Exception):
         param: The field of the request, or None.
     """
 
-    def __init__(self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int = 400, code: str | None = None, param: str | None = None
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.param = status, code, param
 
@@ -47,7 +58,7 @@ def read_request(body: Any) -> dict[str, Any]:
     """
     if not isinstance(body, dict):
         raise BadRequest("The request must be a JSON object.")
-    if body.get("model") not in MODELS:
+    if not isinstance(body.get("model"), str) or body["model"] not in MODELS:
         raise BadRequest(
             f"The model {body.get('model')!r} does not exist: this server has {' and '.join(MODELS)}.",
             status=404,
@@ -59,10 +70,11 @@ def read_request(body: Any) -> dict[str, Any]:
         raise BadRequest("`messages` must be a list of at least one message.", param="messages")
     if body.get("n") not in (None, 1):
         raise BadRequest("`n` must be 1: send one request per answer.", param="n")
-    choice = body.get("tool_choice") or "auto"
-    if choice not in ("auto", "none"):
+    if not isinstance(body.get("top_logprobs") or 0, int):
+        raise BadRequest("`top_logprobs` must be an integer.", param="top_logprobs")
+    if body.get("tool_choice") not in (None, "auto", "none"):
         raise BadRequest(
-            "`tool_choice` must be auto or none: the local model samples freely and cannot be made to call a tool.",
+            "`tool_choice` must be auto or none: the local model cannot be made to call a tool.",
             param="tool_choice",
         )
     request = {name: value for name, value in body.items() if name not in _OURS and value is not None}
@@ -74,15 +86,17 @@ def read_request(body: Any) -> dict[str, Any]:
         request["messages"] = [_message(message) for message in messages]
     except (KeyError, TypeError, AttributeError):
         raise BadRequest("A message's content or tool calls are malformed.", param="messages") from None
-    if choice == "none":
-        request.pop("tools", None)
-    if not request.get("tools"):
-        request.pop("tools", None)
-    else:
+    if _may_call(body):
         request["tool_choice"] = "none"
+    else:
+        request.pop("tools", None)
     if body.get("logprobs"):
-        request |= {"logprobs": True, "top_logprobs": max(int(body.get("top_logprobs") or 0), 1)}
+        request |= {"logprobs": True, "top_logprobs": max(body.get("top_logprobs") or 0, 1)}
     return request | {"verbose": True, "return_tokens": True}
+
+
+def _may_call(body: Mapping[str, Any]) -> bool:
+    return bool(body.get("tools")) and body.get("tool_choice") != "none"
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +107,9 @@ def _message(message: dict[str, Any]) -> dict[str, Any]:
     return {"role": "assistant", "content": write_calls(message)}
 
 
-def write_answer(body: Mapping[str, Any], raw: Mapping[str, Any], prompt_ids: list[int] | None) -> dict[str, Any]:
+def write_answer(
+    body: Mapping[str, Any], raw: Mapping[str, Any], prompt_ids: list[int] | None
+) -> dict[str, Any]:
     """llama.cpp's answer as the client gets it.
 
     Args:
@@ -102,22 +118,22 @@ def write_answer(body: Mapping[str, Any], raw: Mapping[str, Any], prompt_ids: li
         prompt_ids: Ids of the prompt, where the request asks for ids.
 
     Returns:
-        A chat completion. With `return_token_ids` it has `prompt_token_ids`, and `token_ids` in its choice (as
-        vLLM names them): every id that was sampled, the end token included.
-        With `logprobs`, `logprobs.content` has llama.cpp's `id` in each entry. llama.cpp gives no entry for an
-        id that leaves a character unfinished, so the entries' ids are a subsequence of `token_ids`: join by
-        id in order, not by position.
+        A chat completion. With `return_token_ids` it has `prompt_token_ids`, and `token_ids` in its choice
+        (as vLLM names them): every id that was sampled, the end token included.
+        With `logprobs`, `logprobs.content` has llama.cpp's `id` in each entry. llama.cpp gives no entry for
+        an id that leaves a character unfinished, so the entries' ids are a subsequence of `token_ids`: join
+        by id in order, not by position.
 
     Raises:
         BadRequest: llama.cpp refused the request.
     """
     if "error" in raw:
         error = raw["error"]
-        raise BadRequest(str(error.get("message")), status=int(error.get("code", 500)), code=error.get("type"))
+        kind = error.get("type")
+        code = "context_length_exceeded" if kind == "exceed_context_size_error" else kind
+        raise BadRequest(str(error.get("message")), status=int(error.get("code", 500)), code=code)
     whole, choice = raw["__verbose"], raw["choices"][0]
-    content, calls = (whole["content"], []) if body.get("tool_choice") == "none" else read_calls(whole["content"])
-    if not body.get("tools"):
-        content, calls = whole["content"], []
+    content, calls = read_calls(whole["content"]) if _may_call(body) else (whole["content"], [])
     message: dict[str, Any] = {"role": "assistant", "content": content}
     reason = choice["finish_reason"]
     if calls:
@@ -133,7 +149,7 @@ def write_answer(body: Mapping[str, Any], raw: Mapping[str, Any], prompt_ids: li
         "usage": raw["usage"],
     }
     if body.get("logprobs"):
-        top = int(body.get("top_logprobs") or 0)
+        top = body.get("top_logprobs") or 0
         entries = choice.get("logprobs", {}).get("content") or []
         answered["logprobs"] = {"content": [e | {"top_logprobs": e["top_logprobs"][:top]} for e in entries]}
     if body.get("return_token_ids"):
@@ -156,7 +172,8 @@ def write_chunks(body: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator
         spoken = {"index": 0, "delta": delta, "finish_reason": None, "logprobs": None} | extra
         return _sse(head | {"choices": [spoken]} | usage)
 
-    first = {"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None, "logprobs": None}
+    start = {"role": "assistant", "content": None if message["content"] is None else ""}
+    first = {"index": 0, "delta": start, "finish_reason": None, "logprobs": None}
     ids = {"prompt_token_ids": answer["prompt_token_ids"]} if "prompt_token_ids" in answer else {}
     yield _sse(head | {"choices": [first]} | usage | ids)
     for piece in _pieces(message["content"] or ""):

@@ -24,7 +24,8 @@ class Engine:
     Args:
         model_path: The GGUF file of the base model.
         adapter: A LoRA adapter in GGUF form; `None` serves the base model under both names.
-        threads: CPU threads for sampling; `None` uses every core.
+        threads: CPU threads; `None` reads prompts on every core and samples on half of them, since sampling
+            gains little from more and the agent needs some too.
         slots: Answers sampled at the same time; further calls wait.
         slot_tokens: Most tokens of prompt and answer together, per slot.
 
@@ -53,9 +54,12 @@ class Engine:
         params.n_parallel = slots
         params.n_ctx = slots * slot_tokens
         params.kv_unified = False  # each slot has its own tokens: one long rollout cannot starve another
-        params.cpuparams.n_threads = threads or os.cpu_count() or 1
+        cores = os.cpu_count() or 1
+        params.cpuparams.n_threads = threads or max(1, cores // 2)
+        params.cpuparams_batch.n_threads = threads or cores
         params.use_jinja = True
         params.chat_template = (files(__package__) / "chat_template.jinja").read_text(encoding="utf-8")
+        params.cache_ram_mib = 0  # a second prompt cache, of up to 8 GiB and blind to adapters
         params.prefill_assistant = False  # a trailing assistant message is history, not a start to go on with
         params.verbosity = 1  # errors only: a line per request would flood the log
         params.port = 0  # any free one; used for what has no function: templates and tokens
@@ -96,7 +100,9 @@ class Engine:
         return list(self._post("/tokenize", body)["tokens"])
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        connection = http.client.HTTPConnection(self._address.hostname or "127.0.0.1", self._address.port, timeout=60)
+        connection = http.client.HTTPConnection(
+            self._address.hostname or "127.0.0.1", self._address.port, timeout=60
+        )
         try:
             connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             answer: dict[str, Any] = json.loads(connection.getresponse().read())

@@ -31,7 +31,7 @@ class LocalModel:
         model_path: The GGUF file; `None` finds the one that was installed or fetched.
         port: To listen on; 0 takes a free one.
         host: Address to listen on.
-        threads: CPU threads for sampling; `None` uses every core.
+        threads: CPU threads; `None` reads prompts on every core and samples on half of them.
         slots: Answers sampled at the same time; further calls wait.
         start_timeout_s: Seconds until the start counts as failed.
     """
@@ -65,7 +65,8 @@ class LocalModel:
             return
         if find_spec("xllamacpp") is None:
             raise MissingDependencyError(
-                'The local model needs llama.cpp, which is not installed: pip install "agentcore-rl[local-model]"'
+                "The local model needs llama.cpp, which is not installed: "
+                'pip install "agentcore-rl[local-model]"'
             )
         host, port = self._address
         command = [sys.executable, "-m", "agentcore_rl.local_model.server", "--until-stdin-closes"]
@@ -80,7 +81,9 @@ class LocalModel:
             if not ready:
                 self.stop()
                 log.seek(0)
-                last = [line.strip() for line in log if line.strip()][-1:] or [f"no word for {self._start_timeout_s:g} s"]
+                last = [line.strip() for line in log if line.strip()][-1:] or [
+                    f"no word for {self._start_timeout_s:g} s"
+                ]
                 raise ConfigurationError(f"The local model did not start: {last[0]}")
         announced = json.loads(ready)
         self._base_url, self._model_ids = announced["base_url"], tuple(announced["models"])
@@ -89,7 +92,9 @@ class LocalModel:
         """The server's announcement; empty if it ended or said nothing in time."""
         assert process.stdout is not None
         lines: list[str] = []
-        reader = threading.Thread(target=lambda out: lines.append(out.readline()), args=(process.stdout,), daemon=True)
+        reader = threading.Thread(
+            target=lambda out: lines.append(out.readline()), args=(process.stdout,), daemon=True
+        )
         reader.start()
         reader.join(self._start_timeout_s)
         return lines[0] if lines else ""

