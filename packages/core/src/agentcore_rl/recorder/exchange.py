@@ -143,7 +143,7 @@ class Exchange:
     def answered(self, status: int, content_type: str) -> None:
         """The answer's head is here."""
         self._status = status
-        if self._call is not None and status < 400:
+        if self._call is not None and status < 300:
             kind = content_type.lower()
             # Where the server says neither, SDKs go by what was asked.
             event_stream = "text/event-stream" in kind or (self._streamed and "json" not in kind)
@@ -223,6 +223,8 @@ class Exchange:
 
     def _end(self, error: str | None) -> None:
         answer = self._reader.finish() if self._reader is not None else Answer()
+        if error is not None and not answer.complete and "malformed_answer" in answer.remarks:
+            answer.remarks.remove("malformed_answer")  # it is only cut
         if self._reader is not None and not answer.complete and error is None and answer.message is None:
             error = "the answer is not a chat completion"
         self._close_attempt(error, complete=answer.complete)

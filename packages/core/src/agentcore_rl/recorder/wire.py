@@ -132,7 +132,7 @@ class Wire(httpx2.BaseTransport):
                     raise
                 continue
             exchange.answered(response.status_code, response.headers.get("content-type", ""))
-            if response.status_code < 400:
+            if response.status_code < 300:
                 response.stream = _Tee(response.stream, exchange)  # type: ignore[arg-type]
                 return response
             # The SDK does not read the body of an error that it retries; the record wants it.
@@ -239,7 +239,7 @@ class AsyncWire(httpx2.AsyncBaseTransport):
                     raise
                 continue
             exchange.answered(response.status_code, response.headers.get("content-type", ""))
-            if response.status_code < 400:
+            if response.status_code < 300:
                 response.stream = _AsyncTee(response.stream, exchange)  # type: ignore[arg-type]
                 return response
             content = await response.aread()
