@@ -28,6 +28,7 @@ MODEL = openai.OpenAI(**openai_arguments(agent="main", timeout_s=30), http_clien
 
 
 def ask(text: str = "hello", **parameters: Any) -> str:
+    """One model call."""
     answer = MODEL.chat.completions.create(
         model="policy", messages=[{"role": "user", "content": text}], **parameters
     )
@@ -35,6 +36,7 @@ def ask(text: str = "hello", **parameters: Any) -> str:
 
 
 def request_to(base_url: str | None, *, payload: Any = None, **changes: Any) -> RolloutRequest:
+    """A request whose model is at this url."""
     endpoint = Endpoint(base_url, "real-model") if base_url else None
     fields: dict[str, Any] = {"run": "r", "task": "t", "sample": 0, "session": "s" * 33, "input_id": "t.0"}
     return RolloutRequest(
@@ -299,6 +301,7 @@ def test_a_deadline_in_a_model_call_keeps_the_unfinished_turn() -> None:
 
 
 def circular() -> dict[str, Any]:
+    """A value that holds itself."""
     value: dict[str, Any] = {"kept": 1}
     value["self"] = value
     return value

@@ -91,6 +91,7 @@ def serving(app: AgentCoreRLApp, store: Path) -> Iterator[Served]:
 
 
 def settings_for(tmp_path: Path, **environment: str) -> Settings:
+    """Store and spool below the test's folder."""
     return Settings.from_environment(
         {
             "AGENTCORE_RL_STORE": str(tmp_path / "store"),
@@ -109,6 +110,7 @@ def app_of(
     reward: Any = None,
     **environment: str,
 ) -> Iterator[Served]:
+    """An app with this handler, served."""
     app = AgentCoreRLApp(settings=settings_for(tmp_path, **environment))
     if bare:
         app.rollout_entrypoint(function)
@@ -121,6 +123,7 @@ def app_of(
 def rollout_payload(
     base_url: str | None = None, *, task: str = "t", run: str = "run", **fields: Any
 ) -> dict[str, Any]:
+    """A payload that asks for a rollout."""
     if base_url:
         fields["base_url"] = base_url
     return {"prompt": "hello", "_rollout": {"exp_id": run, "input_id": f"{task}.0", **fields}}
@@ -321,9 +324,8 @@ def test_the_older_payload_works_and_reaches_the_handler_without_secrets(tmp_pat
         return {"rollout_data": [], "rewards": 1.0}
 
     with app_of(tmp_path, solve, bare=True, AGENTCORE_RL_BUCKETS="mine") as served:
-        training = {
-            "exp_id": "r", "session_id": "s-1", "input_id": "i", "s3_bucket": "mine", "api_key": "sk-planted-1234",
-        }  # fmt: skip
+        training = {"exp_id": "r", "session_id": "s-1", "input_id": "i", "s3_bucket": "mine"}
+        training["api_key"] = "sk-planted-1234"
         answer = served.invoke({"prompt": "x", "_training": training}).json()
         rollout = decode_record(_wait_for(tmp_path / "store" / "mine" / answer["result_key"]))
     assert answer == {"status": "processing", "s3_bucket": "mine", "result_key": "r/i/s-1.json"}
@@ -346,7 +348,7 @@ def test_blocking_code_in_one_rollout_stalls_nothing_else(tmp_path: Path) -> Non
 
     async def solve(payload: Any) -> str:
         if payload["prompt"] == "block":
-            time.sleep(2)
+            time.sleep(2)  # noqa: ASYNC251 - that is the point
         return "done"
 
     with app_of(tmp_path, solve) as served:
