@@ -1,16 +1,23 @@
 """A rollout of a real Strands agent against a scripted model, without an app."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
+import uvicorn
 
+from agentcore_rl.codec import decode_record
 from agentcore_rl.endpoint import Endpoint
 from agentcore_rl.recorder.recorder import Recorder, Recording
 from agentcore_rl.recorder.scope import Scope, rollout_scope
-from agentcore_rl.rollout import Limits, ToolExecution, Turns
+from agentcore_rl.rollout import Limits, Rollout, ToolExecution, Turns
 from agentcore_rl.testing import Line, ScriptedModel, ServedCall
 from agentcore_rl.tools import Tool
 from agentcore_rl_strands import adapter
@@ -102,3 +109,56 @@ def play() -> Callable[..., Played]:
         return Played(output, error, recorder.finish(), calls)
 
     return run
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where records go."""
+    monkeypatch.setenv("AGENTCORE_RL_STORE", str(tmp_path / "rollouts"))
+    monkeypatch.setenv("AGENTCORE_RL_SPOOL", str(tmp_path / "spool"))
+    monkeypatch.setenv("MODEL_ID", "policy-7")
+    return tmp_path / "rollouts"
+
+
+@dataclass
+class Client:
+    """Calls an app as AgentCore Runtime would."""
+
+    http: httpx2.Client
+    store: Path
+
+    def invoke(self, payload: Any) -> httpx2.Response:
+        return self.http.post("/invocations", json=payload)
+
+    def rollout(self, payload: Any) -> Rollout:
+        """Ask for a rollout and wait for its record."""
+        answer = self.invoke(payload)
+        assert answer.status_code == 200, answer.text
+        path, end = self.store / answer.json()["result_key"], time.monotonic() + 20
+        while not path.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        return decode_record(path.read_bytes())
+
+
+@pytest.fixture
+def serving(store: Path) -> Callable[[Any], Any]:
+    """Serves an app on a port of its own."""
+
+    @contextmanager
+    def serve(app: Any) -> Iterator[Client]:
+        server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning"))
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        try:
+            while not server.started:
+                assert thread.is_alive()
+                time.sleep(0.01)
+            url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+            with httpx2.Client(base_url=url, timeout=20, trust_env=False) as http:
+                yield Client(http, store)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    return serve
