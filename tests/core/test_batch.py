@@ -20,6 +20,7 @@ from agentcore_rl.exceptions import ConfigurationError, RecordNotFound, RetryLat
 from agentcore_rl.flight import Pace
 from agentcore_rl.read import read_run
 from agentcore_rl.rollout import FailureKind, Status, derive_session
+from agentcore_rl.stores import Notice
 from agentcore_rl.stores.directory import DirectoryNotices, DirectoryStore
 from agentcore_rl.tasks import check_id, task_from_payload
 from inprocess_launcher import InProcessLauncher, make_attempt, store_rollout, until
@@ -251,7 +252,8 @@ async def test_duplicate_notices_and_foreign_objects_change_nothing(store, notic
 async def test_notices_of_other_runs_stay_in_the_channel(store, tmp_path):
     """Who shares a channel loses nothing to us."""
     notices = DirectoryNotices(tmp_path / "notices", visibility_s=0.2)
-    await all_of(batch(InProcessLauncher(store, notices), None, run="other"), [task("a")])
+    theirs = Notice("other", "a", 0, 0, "s", "other/a.0/s.json", 1, "", "succeeded", None)
+    await asyncio.to_thread(notices.send, theirs)
     await all_of(batch(InProcessLauncher(store, notices), notices), [task("b", seconds=0.3)])
     await asyncio.sleep(0.3)
     assert [delivery.notice.run for delivery in notices.receive()] == ["other"]
@@ -355,6 +357,7 @@ import asyncio, sys
 from pathlib import Path
 from inprocess_launcher import InProcessLauncher
 from agentcore_rl.batch import BatchRunner
+from agentcore_rl.stores import Notice
 from agentcore_rl.stores.directory import DirectoryStore
 from agentcore_rl.tasks import task_from_payload
 
