@@ -18,8 +18,8 @@
     ├── StoreError
     │   ├── StoreUnavailable        the store cannot be reached or written now; retrying may help
     │   ├── RecordNotFound          there is no object at this key
-    │   ├── RecordUnreadable        the object is not a record of ours, or damaged
-    │   └── UnknownSchema           the record was written by a newer release
+    │   └── RecordUnreadable        the object is not a record of ours, or damaged
+    │       └── UnknownSchema       the record was written by a newer release
     └── LauncherError               what a launcher can say, in four classes
         ├── RetryLater              throttled or over quota: the same call again, later
         ├── SessionLost             the session is gone: start the rollout in a new session
