@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agentcore_rl.exceptions import LaunchRejected, OutcomeUnknown
+from agentcore_rl.exceptions import LaunchRejected, OutcomeUnknown, RetryLater
 from agentcore_rl.launchers import Limits, SessionStatus
 from agentcore_rl.launchers.answers import immediate_answer, payload_bytes
 from agentcore_rl.local_runtime import LocalRuntime
@@ -66,6 +66,8 @@ class LocalLauncher:
                 f"The app gave no answer within {self._timeout_s:g} s; the log of session {session} is in "
                 f"{self._runtime.directory / 'logs'}."
             ) from None
+        except OSError as error:
+            raise RetryLater(f"This machine could not start the session: {error}.") from error
         except ValueError as error:
             raise LaunchRejected(str(error)) from error
         return immediate_answer(*answer)

@@ -74,8 +74,10 @@ def _is_app(value: object) -> bool:
 
 
 def _import(path: Path) -> ModuleType:
-    # A file named like a module that is loaded already must not take its place.
-    name = path.stem if path.stem not in sys.modules else f"{path.stem}_app_file"
+    # A file that is named like a module which is loaded already must not take its place.
+    namesake = sys.modules.get(path.stem)
+    free = namesake is None or getattr(namesake, "__file__", None) == str(path)
+    name = path.stem if free else f"{path.stem}_app_file"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise AppNotFound(f"{path.name} is no Python file: an app file ends in .py.")

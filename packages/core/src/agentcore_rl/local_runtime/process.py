@@ -39,7 +39,6 @@ class SessionProcess:
 
     Attributes:
         life: ends when the process has ended and its spool is drained.
-        ending: set once it was told to stop, or has ended.
     """
 
     def __init__(
@@ -53,38 +52,39 @@ class SessionProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._trouble: OSError | None = None
         self._spawned, self._exited = asyncio.Event(), asyncio.Event()
-        self.ending = False
+        self._stopped = False
         self.life = asyncio.create_task(self._live(app))
 
     async def _live(self, app: str) -> None:
-        watched, kept = os.pipe()
-        log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        fds = (self._listener.fileno(), watched)
-        module = "agentcore_rl.local_runtime.session"
-        try:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", module, str(fds[0]), str(fds[1]), app),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._env,
-                pass_fds=fds,
-                start_new_session=True,
-            )
-        except OSError as error:
-            self._trouble = error
-        # From here only the process holds the socket: its death resets whoever waits for an answer.
-        self._listener.close()
-        os.close(watched)
-        os.close(log)
-        self._spawned.set()
+        kept = None
+        with contextlib.ExitStack() as passed:
+            # Once they are closed here only the process holds them: its death resets who waits for an answer.
+            passed.enter_context(self._listener)
+            passed.callback(self._spawned.set)
+            try:
+                watched, kept = os.pipe()
+                passed.callback(os.close, watched)
+                log = os.open(self._log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+                passed.callback(os.close, log)
+                fds, module = (self._listener.fileno(), watched), "agentcore_rl.local_runtime.session"
+                self._process = await asyncio.create_subprocess_exec(
+                    *(sys.executable, "-P", "-m", module, *map(str, fds), app),
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=self._env,
+                    pass_fds=fds,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self._trouble = error
         if self._process is not None:
             await self._process.wait()
             self._signal(signal.SIGKILL)
-        self.ending = True
         self._exited.set()
-        os.close(kept)
-        await asyncio.to_thread(self._address.unlink, missing_ok=True)
+        if kept is not None:
+            os.close(kept)
+        os.unlink(self._address)
         await asyncio.to_thread(self._on_end, self._spool)
 
     def _signal(self, number: signal.Signals) -> None:
@@ -101,20 +101,25 @@ class SessionProcess:
         return Connection(*await asyncio.open_unix_connection(str(self._address)), self._loss)
 
     @property
+    def ended(self) -> bool:
+        """Whether the process has ended."""
+        return self._exited.is_set()
+
+    @property
     def alive(self) -> bool:
-        """Whether the process is there, or about to be."""
-        return not self._exited.is_set()
+        """Whether the process is there, or about to be, and was not told to stop."""
+        return not self._stopped and not self.ended
 
     async def stop(self) -> None:
-        """End the process and all that it started, with a few seconds to shut down; its spool is drained."""
-        self.ending = True
+        """End the process and all that it started, with a few seconds to shut down."""
+        self._stopped = True
         await self._spawned.wait()
-        if self.alive:
+        if not self.ended:
             self._signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._exited.wait(), GRACE_S + 2)
             self._signal(signal.SIGKILL)
-        await asyncio.shield(self.life)
+            await self._exited.wait()
 
     async def _loss(self) -> LauncherError:
         """Why a request got no answer: what ended the process, if it has ended."""
@@ -122,6 +127,8 @@ class SessionProcess:
             await asyncio.wait_for(self._exited.wait(), GRACE_S)
         code = None if self._process is None else self._process.returncode
         last = _last_line(self._log)
+        if self._stopped:
+            return SessionLost(f"The session was stopped; its log is {self._log}.")
         if code == NO_APP:
             return LaunchRejected(f"{last} The session's log is {self._log}.")
         if self._trouble is not None:

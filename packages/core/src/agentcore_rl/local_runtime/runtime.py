@@ -23,12 +23,14 @@ from agentcore_rl.local_runtime.app_file import find_app_file
 from agentcore_rl.local_runtime.front import ARN, SESSION_HEADER, Front
 from agentcore_rl.local_runtime.table import SessionTable
 from agentcore_rl.settings import Settings
+from agentcore_rl.sink import drain_orphans
 
 __all__ = ["LocalRuntime"]
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 _BACKLOG = 1024
+_DRAIN_S = 5.0
 # The BLAS libraries start a thread per core in every process, which a machine full of sessions cannot use.
 _ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
@@ -100,7 +102,7 @@ class LocalRuntime:
         self._address = listener.getsockname()[:2]
         sockets = Path(tempfile.mkdtemp(prefix="agentcore-rl-", dir=short))
         self._sessions = SessionTable(self._app, self.directory, sockets, self._env, self._drain)
-        ready = threading.Event()
+        ready, self._closing = threading.Event(), threading.Event()
         serve = lambda: asyncio.run(self._serve(listener, sockets, ready))  # noqa: E731
         self._thread = threading.Thread(target=serve, name="local-runtime", daemon=True)
         self._thread.start()
@@ -115,10 +117,13 @@ class LocalRuntime:
         server = uvicorn.Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
         ready.set()
+        left = [asyncio.to_thread(self._drain, spool) for spool in self.directory.glob("spool/*")]
+        draining = asyncio.gather(*left)
         await self._stopping.wait()
+        self._closing.set()
         await self._sessions.close()
         server.should_exit = True
-        await serving
+        await asyncio.gather(serving, draining)
         shutil.rmtree(sockets, ignore_errors=True)
 
     def stop(self) -> None:
@@ -188,5 +193,9 @@ Local runtime of {self._app}
   print(answer["runtimeSessionId"], answer["response"].read())
 """
 
-    def _drain(self, folder: Path) -> None:
-        """Bring what a session has left in its spool to its store."""
+    def _drain(self, spool: Path) -> None:
+        """Deliver what a dead session has left, trying for as long as the runtime lives."""
+        while not drain_orphans(spool, timeout_s=_DRAIN_S) and not self._closing.is_set():
+            pass
+        with contextlib.suppress(OSError):  # something is left
+            spool.rmdir()

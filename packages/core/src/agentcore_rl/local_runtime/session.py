@@ -19,6 +19,8 @@ from agentcore_rl.local_runtime.app_file import load_app
 
 NO_APP = 78
 """Exit status when the app cannot be loaded (EX_CONFIG); the log's last line says why."""
+NO_START = 3
+"""Exit status when the app's own start (its lifespan) failed."""
 GRACE_S = 3
 """Seconds that running requests, and then the app's own shutdown, get."""
 
@@ -38,7 +40,13 @@ def main() -> None:
     import uvicorn
 
     config = uvicorn.Config(app, http="h11", ws="none", log_level=30, timeout_graceful_shutdown=GRACE_S)
-    uvicorn.Server(config).run(sockets=[socket.socket(fileno=listener)])
+    server = uvicorn.Server(config)
+    # uvicorn raises the signal again when it has shut down; then there is still something to do.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    server.run(sockets=[socket.socket(fileno=listener)])
+    if not server.started:
+        os._exit(NO_START)
+    os.killpg(0, signal.SIGKILL)  # a session ends with all that it started, as a microVM does
 
 
 def _end_with_parent(pipe: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import json
 import re
@@ -40,6 +41,7 @@ class SessionTable:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._numbers = itertools.count()
         self._sessions: dict[str, SessionProcess] = {}
+        self._lives: set[asyncio.Task[None]] = set()
         self._closed = False
 
     async def invoke(self, session: str, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Connection:
@@ -61,12 +63,12 @@ class SessionTable:
 
     async def _connect(self, session: str) -> Connection:
         while not self._closed:
-            process = self._sessions.get(session) or self._start(session)
-            if not process.ending:
-                try:
+            process = self._sessions.get(session)
+            if process is None or process.ended:
+                process = self._start(session)
+            if process.alive:
+                with contextlib.suppress(ConnectionError, FileNotFoundError):  # it ends just now
                     return await process.connect()
-                except OSError:
-                    pass  # it is about to end
             await process.stop()
         raise SessionLost("The local runtime is shutting down.")
 
@@ -74,34 +76,41 @@ class SessionTable:
         name = session[:200]  # a file's name is shorter than the longest id; both files can be shared
         address, log = self._sockets / str(next(self._numbers)), self._logs / f"{name}.log"
         process = SessionProcess(self._app, address, log, self._spools / name, self._env, self._on_end)
-        process.life.add_done_callback(lambda _: self._sessions.pop(session))
         self._sessions[session] = process
+        self._lives.add(process.life)
+        process.life.add_done_callback(lambda life: self._forget(session, life))
         return process
+
+    def _forget(self, session: str, life: asyncio.Task[None]) -> None:
+        self._lives.discard(life)
+        if self._sessions[session].life is life:
+            del self._sessions[session]
 
     async def status(self, session: str) -> SessionStatus:
         """What a session is doing, by its own /ping; busy while its spool is drained after its end."""
         process = self._sessions.get(session)
-        if process is None:
+        if process is None or process.life.done():
             return SessionStatus.GONE
-        if not process.alive:
+        if process.ended:
             return SessionStatus.BUSY
         try:
             async with asyncio.timeout(_PING_S):
                 connection = await process.connect()
                 await connection.ask("GET", "/ping")
-                said = json.loads(await connection.content())
-        except (LauncherError, OSError, ValueError):  # a timeout is an OSError
+                return _STATUS[json.loads(await connection.content())["status"]]
+        except (LauncherError, OSError, ValueError, LookupError, TypeError):  # a timeout is an OSError
             return SessionStatus.UNKNOWN
-        return _STATUS.get(said.get("status"), SessionStatus.UNKNOWN)
 
     async def stop(self, session: str) -> bool:
         """End a session and what it started; whether there was one."""
         process = self._sessions.get(session)
-        if process is not None:
-            await process.stop()
-        return process is not None
+        if process is None or process.ended:
+            return False
+        await process.stop()
+        return True
 
     async def close(self) -> None:
-        """End all sessions; none is started any more."""
+        """End all sessions, and wait until their spools are drained; none is started any more."""
         self._closed = True
         await asyncio.gather(*(process.stop() for process in list(self._sessions.values())))
+        await asyncio.gather(*self._lives)
