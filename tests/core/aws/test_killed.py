@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -150,10 +151,15 @@ def _whole_life(sessions: Nursery, client: httpx2.Client, model: ScriptedModel, 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become a user who may not write")
-def test_a_store_that_cannot_be_written_is_waited_for(tmp_path: Path) -> None:
+def test_a_store_that_cannot_be_written_is_waited_for() -> None:
     """Ping stays busy and the record is in the spool; it is stored once as soon as it may be."""
-    for folder in (tmp_path, *tmp_path.parents[:3]):
-        folder.chmod(0o755)
+    # Not pytest's folder: that is for its owner alone.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        _unwritable(Path(folder))
+
+
+def _unwritable(tmp_path: Path) -> None:
     store, spool = tmp_path / "store", tmp_path / "spool"
     store.mkdir()
     store.chmod(0o555)
