@@ -92,7 +92,7 @@ class RecordStoreConformance(ABC):
     def test_an_object_comes_back_byte_for_byte(self, tmp_path: Path) -> None:
         """What was put is what is got, whatever the bytes are."""
         store = self.open_store(tmp_path)
-        contents = {"a.json": b'{"x": 1}', "empty.json": b"", "bytes.json": bytes(range(256)) + b"\r\n\0"}
+        contents = {"a.json": b'{"x": 1}', "empty.json": b"", "bytes.json": bytes(range(256)) + b"\r\n"}
         for key, content in contents.items():
             assert store.put_if_absent(key, content) is True, f"the first put of {key} stores it"
         for key, content in contents.items():
@@ -102,8 +102,8 @@ class RecordStoreConformance(ABC):
         """The second put of a key says False and changes nothing."""
         store = self.open_store(tmp_path)
         store.put_if_absent("run/a.json", b"first")
-        assert store.put_if_absent("run/a.json", b"second, and longer") is False, "a taken key is refused"
         assert store.put_if_absent("run/a.json", b"first") is False, "also with the same content"
+        assert store.put_if_absent("run/a.json", b"second, and longer") is False, "a taken key is refused"
         assert store.get("run/a.json") == b"first", "the first object stands"
 
     def test_an_object_is_there_for_another_handle(self, tmp_path: Path) -> None:
@@ -111,8 +111,8 @@ class RecordStoreConformance(ABC):
         self.open_store(tmp_path).put_if_absent("run/a.json", b"first")
         again = self.open_store(tmp_path)
         assert again.get("run/a.json") == b"first", "the object outlives the handle that put it"
-        assert again.put_if_absent("run/a.json", b"second") is False, "the key is taken for every handle"
         assert [stored.key for stored in again.list()] == ["run/a.json"], "it is listed"
+        assert again.put_if_absent("run/a.json", b"second") is False, "the key is taken for every handle"
 
     def test_an_object_outlives_the_process_that_put_it(self, tmp_path: Path) -> None:
         """An object is whole after its process was killed as soon as the put had returned."""
@@ -308,6 +308,9 @@ class NoticesConformance(ABC):
     visibility_s = 0.5
     """Seconds for which the tests' deliveries are invisible; more for a slow channel."""
 
+    patience_s = 10.0
+    """Seconds within which whatever must come has come."""
+
     @abstractmethod
     def open_notices(self, place: Path, *, visibility_s: float) -> Notices:
         """A handle on the channel at `place`; a second call gives a second handle on the same channel."""
@@ -325,22 +328,22 @@ class NoticesConformance(ABC):
         sent = [_notice(0), _notice(1, run="läuft", key="läuft/😀.0/s.json", reward=None, status="failed")]
         for notice in sent:
             notices.send(notice)
-        assert _sorted(_drain(notices, 2)) == _sorted(sent), "what is received equals what was sent"
+        assert _sorted(self._drain(notices, 2)) == _sorted(sent), "what is received equals what was sent"
 
     def test_a_notice_arrives_at_another_handle(self, tmp_path: Path) -> None:
         """A receiver may open the channel after the sender has gone, or before it came."""
         early = self._open(tmp_path)
         assert list(early.receive()) == [], "a channel that nobody has used is empty"
         self._open(tmp_path).send(_notice(0))
-        assert _drain(early, 1) == [_notice(0)], "it arrives at a handle that was there before"
+        assert self._drain(early, 1) == [_notice(0)], "it arrives at a handle that was there before"
         self._open(tmp_path).send(_notice(1))
-        assert _drain(self._open(tmp_path), 1) == [_notice(1)], "and at one that came after"
+        assert self._drain(self._open(tmp_path), 1) == [_notice(1)], "and at one that came after"
 
     def test_an_acknowledged_notice_is_gone(self, tmp_path: Path) -> None:
         """It never comes back, in any handle; acknowledging it again is fine."""
         notices = self._open(tmp_path)
         notices.send(_notice(0))
-        deliveries = list(notices.receive(wait_s=5))
+        deliveries = list(notices.receive(wait_s=self.patience_s))
         notices.ack(deliveries)
         notices.ack(deliveries)
         notices.ack([])
@@ -351,21 +354,21 @@ class NoticesConformance(ABC):
         notices = self._open(tmp_path)
         notices.send(_notice(0))
         started = time.monotonic()
-        assert _received(notices.receive(wait_s=5)) == [_notice(0)], "it is delivered"
+        assert _received(notices.receive(wait_s=self.patience_s)) == [_notice(0)], "it is delivered"
         assert list(notices.receive()) == [], "it is invisible to the one who has it"
         assert list(self._open(tmp_path).receive()) == [], "and to others"
-        again = self._open(tmp_path).receive(wait_s=20 * self.visibility_s)
+        again = self._open(tmp_path).receive(wait_s=self.patience_s)
         assert _received(again) == [_notice(0)], "it is delivered again, to anyone"
         assert time.monotonic() - started >= 0.9 * self.visibility_s, "not before its time"
-        third = notices.receive(wait_s=20 * self.visibility_s)
+        third = notices.receive(wait_s=self.patience_s)
         assert _received(third) == [_notice(0)], "and again"
 
     def test_an_acknowledgement_that_comes_late_counts(self, tmp_path: Path) -> None:
         """A receiver that was slow removes the notice, also when it has been delivered again since."""
         notices = self._open(tmp_path)
         notices.send(_notice(0))
-        first = notices.receive(wait_s=5)
-        second = notices.receive(wait_s=20 * self.visibility_s)
+        first = notices.receive(wait_s=self.patience_s)
+        second = notices.receive(wait_s=self.patience_s)
         assert _received(second) == [_notice(0)], "it is delivered again"
         notices.ack(first)
         notices.ack(second)
@@ -376,9 +379,9 @@ class NoticesConformance(ABC):
         notices = self._open(tmp_path)
         for number in range(3):
             notices.send(_notice(number))
-        deliveries = _deliveries(notices, 3)
+        deliveries = self._deliveries(notices, 3)
         notices.ack([delivery for delivery in deliveries if delivery.notice == _notice(1)])
-        back = _drain(notices, 2, wait_s=20 * self.visibility_s)
+        back = self._drain(notices, 2)
         assert _sorted(back) == [_notice(0), _notice(2)], "what was not acknowledged comes back"
 
     def test_at_most_so_many_are_received(self, tmp_path: Path) -> None:
@@ -386,18 +389,18 @@ class NoticesConformance(ABC):
         notices = self.open_notices(tmp_path, visibility_s=60)
         for number in range(5):
             notices.send(_notice(number))
-        first = notices.receive(most=3, wait_s=5)
+        first = notices.receive(most=3, wait_s=self.patience_s)
         assert 1 <= len(first) <= 3, "not more than asked for"
-        rest = _drain(notices, 5 - len(first), most=2)
+        rest = self._drain(notices, 5 - len(first), most=2)
         assert _sorted([*_received(first), *rest]) == [_notice(n) for n in range(5)], "the others come next"
 
     def test_receiving_does_not_wait_for_what_is_there(self, tmp_path: Path) -> None:
         """One notice is enough to return."""
-        notices = self._open(tmp_path)
+        notices = self.open_notices(tmp_path, visibility_s=60)
         notices.send(_notice(0))
         started = time.monotonic()
-        assert _received(notices.receive(most=10, wait_s=30)) == [_notice(0)], "what is there is delivered"
-        assert time.monotonic() - started < 5, "without waiting for more"
+        assert _received(notices.receive(most=10, wait_s=3)) == [_notice(0)], "what is there is delivered"
+        assert time.monotonic() - started < 2, "without waiting for more"
 
     def test_receiving_waits_no_longer_than_asked(self, tmp_path: Path) -> None:
         """An empty channel gives nothing after `wait_s`, or at once."""
@@ -417,7 +420,7 @@ class NoticesConformance(ABC):
         sender = threading.Timer(0.3, self._open(tmp_path).send, [_notice(0)])
         sender.start()
         started = time.monotonic()
-        received = _received(notices.receive(wait_s=20))
+        received = _received(notices.receive(wait_s=self.patience_s))
         sender.join()
         assert received == [_notice(0)], "it is delivered to the one who waits"
         assert time.monotonic() - started < 1.8, "soon"
@@ -447,8 +450,21 @@ class NoticesConformance(ABC):
         if not self.plant_junk(notices, tmp_path):
             pytest.skip("no junk can be planted in this channel")
         notices.send(_notice(1))
-        assert _sorted(_drain(notices, 2, most=1)) == [_notice(0), _notice(1)], "notices pass the junk"
+        assert _sorted(self._drain(notices, 2, most=1)) == [_notice(0), _notice(1)], "notices pass the junk"
         assert list(notices.receive()) == [], "junk is not delivered"
+
+    def _deliveries(self, notices: Notices, count: int, *, most: int = 10) -> list[Delivery]:
+        """Deliveries until there are so many, or none comes in time."""
+        deliveries: list[Delivery] = []
+        while len(deliveries) < count and (batch := notices.receive(most=most, wait_s=self.patience_s)):
+            deliveries += batch
+        return deliveries
+
+    def _drain(self, notices: Notices, count: int, *, most: int = 10) -> list[Notice]:
+        """So many notices, acknowledged, and whatever else came with them."""
+        deliveries = self._deliveries(notices, count, most=most)
+        notices.ack(deliveries)
+        return _received(deliveries)
 
 
 def _notice(number: int, **fields: Any) -> Notice:
@@ -473,21 +489,6 @@ def _sorted(notices: Sequence[Notice]) -> list[Notice]:
 
 def _received(deliveries: Sequence[Delivery]) -> list[Notice]:
     return [delivery.notice for delivery in deliveries]
-
-
-def _deliveries(notices: Notices, count: int, *, most: int = 10, wait_s: float = 5.0) -> list[Delivery]:
-    """Deliveries until there are so many, or none comes in time."""
-    deliveries: list[Delivery] = []
-    while len(deliveries) < count and (batch := notices.receive(most=most, wait_s=wait_s)):
-        deliveries += batch
-    return deliveries
-
-
-def _drain(notices: Notices, count: int, *, most: int = 10, wait_s: float = 5.0) -> list[Notice]:
-    """So many notices, acknowledged, and whatever else came with them."""
-    deliveries = _deliveries(notices, count, most=most, wait_s=wait_s)
-    notices.ack(deliveries)
-    return _received(deliveries)
 
 
 def _at_once(calls: Sequence[Callable[[], T]]) -> list[T]:
