@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentcore_rl.exceptions import LaunchRejected, RetryLater, SessionLost
+from agentcore_rl.launchers import SessionStatus
 
-__all__ = ["error_sentence", "immediate_answer", "payload_bytes"]
+__all__ = ["error_sentence", "immediate_answer", "payload_bytes", "ping_status"]
 
 _LONGEST = 1000
+_STATUS = {"HealthyBusy": SessionStatus.BUSY, "Healthy": SessionStatus.IDLE}
 
 
 def payload_bytes(payload: Mapping[str, Any]) -> bytes:
@@ -67,3 +69,11 @@ def immediate_answer(status: int, headers: Mapping[str, str], content: bytes) ->
             "its entrypoint must be registered with @app.rollout_entrypoint."
         )
     return answer
+
+
+def ping_status(content: bytes) -> SessionStatus:
+    """What the body of an answer to /ping says; unknown when it says nothing of the kind."""
+    try:
+        return _STATUS[json.loads(content)["status"]]
+    except (ValueError, LookupError, TypeError):
+        return SessionStatus.UNKNOWN

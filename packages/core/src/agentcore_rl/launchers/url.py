@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from agentcore_rl.exceptions import ConfigurationError, LaunchRejected, OutcomeUnknown, SessionLost
 from agentcore_rl.launchers import Limits, SessionStatus
-from agentcore_rl.launchers.answers import immediate_answer, payload_bytes
+from agentcore_rl.launchers.answers import immediate_answer, payload_bytes, ping_status
 
 __all__ = ["URLLauncher"]
 
 _SESSION_HEADER = "X-Amzn-Bedrock-AgentCore-Runtime-Session-Id"
 _PING_S = 10.0
 _PINGS_UNTIL_GONE = 3
-_STATUS = {"HealthyBusy": SessionStatus.BUSY, "Healthy": SessionStatus.IDLE}
 
 
 class URLLauncher:
@@ -75,14 +73,11 @@ class URLLauncher:
         """What the app is doing; all its sessions are gone once three pings in a row go unanswered."""
         try:
             answer = await self._opened().get(f"{self._url}/ping", timeout=_PING_S)
-            said = json.loads(answer.content)["status"]
-        except (ValueError, LookupError, TypeError):
-            return SessionStatus.UNKNOWN
         except Exception:  # noqa: BLE001 - only wire.py may import the client's own errors
             self._unanswered += 1
             return SessionStatus.GONE if self._unanswered >= _PINGS_UNTIL_GONE else SessionStatus.UNKNOWN
         self._unanswered = 0
-        return _STATUS.get(said, SessionStatus.UNKNOWN)
+        return ping_status(answer.content)
 
     async def stop(self, session: str) -> None:
         """Nothing: the app is not ours to stop, and a rollout in it ends by its own limits."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from agentcore_rl.exceptions import LauncherError, SessionLost
 from agentcore_rl.launchers import SessionStatus
+from agentcore_rl.launchers.answers import ping_status
 from agentcore_rl.local_runtime.connection import Connection
 from agentcore_rl.local_runtime.process import OnEnd, SessionProcess
 
@@ -19,7 +19,6 @@ __all__ = ["SessionTable"]
 
 _SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{32,255}")
 _PING_S = 5.0
-_STATUS = {"HealthyBusy": SessionStatus.BUSY, "Healthy": SessionStatus.IDLE}
 
 
 class SessionTable:
@@ -97,8 +96,8 @@ class SessionTable:
             async with asyncio.timeout(_PING_S):
                 connection = await process.connect()
                 await connection.ask("GET", "/ping")
-                return _STATUS[json.loads(await connection.content())["status"]]
-        except (LauncherError, OSError, ValueError, LookupError, TypeError):  # a timeout is an OSError
+                return ping_status(await connection.content())
+        except (LauncherError, OSError):  # a timeout is an OSError
             return SessionStatus.UNKNOWN
 
     async def stop(self, session: str) -> bool:
