@@ -101,7 +101,7 @@ class Settings:
             queues=_patterns(env, "AGENTCORE_RL_QUEUES") or (),
             endpoints=_patterns(env, "AGENTCORE_RL_ENDPOINTS"),
             model_timeout_s=timeout_s,
-            model_retries=int(_number(env, "AGENTCORE_RL_MODEL_RETRIES", 4)),
+            model_retries=_whole(env, "AGENTCORE_RL_MODEL_RETRIES", 4),
             secrets=environment_secrets(env),
         )
 
@@ -149,6 +149,13 @@ def _number(env: Mapping[str, str], name: str, default: float) -> float:
     if not math.isfinite(value) or value < 0:
         raise ConfigurationError(f"{name} must be a number of at least 0, not {text!r}.")
     return value
+
+
+def _whole(env: Mapping[str, str], name: str, default: int) -> int:
+    value = _number(env, name, default)
+    if value != int(value):
+        raise ConfigurationError(f"{name} must be a whole number.")
+    return int(value)
 
 
 def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
