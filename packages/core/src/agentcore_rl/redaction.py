@@ -13,6 +13,7 @@ from agentcore_rl.settings import SHORTEST_SECRET
 __all__ = ["REDACTED", "Redactor"]
 
 REDACTED = "***"
+"""Stands where a secret stood."""
 
 # Words of the chat format. One of them says nothing of a secret that happens to equal it, and
 # without them a message could not be read.
