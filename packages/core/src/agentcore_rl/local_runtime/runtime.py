@@ -94,6 +94,8 @@ class LocalRuntime:
             (self.directory / "logs").mkdir(parents=True, exist_ok=True)
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
             listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+            # asyncio does so only where the socket names its protocol; without it an answer takes 40 ms more.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             raise ConfigurationError(
                 f"The local runtime cannot use port {port} of {host}, or {self.directory}: {error}. "
