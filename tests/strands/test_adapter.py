@@ -207,9 +207,8 @@ def test_a_missing_framework_is_one_sentence(module: str, named: str, call: str)
         except MissingDependencyError as error:
             print(error)
     """
-    assert (
-        _python(code) == f"{named} is not installed here. Install it with: pip install agentcore-rl-strands\n"
-    )
+    sentence = f'{named} is not installed here. Install it with: pip install "agentcore-rl-strands"\n'
+    assert _python(code) == sentence
 
 
 def _agent(tools: list[Tool], **further: Any) -> Any:

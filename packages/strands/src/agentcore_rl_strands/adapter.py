@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from agentcore_rl.adapter import Deviations
+from agentcore_rl.model_terms import importing
 from agentcore_rl.tools import Tool
-from agentcore_rl_strands.framework import framework
 
 if TYPE_CHECKING:
     from strands import Agent
@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 
     from agentcore_rl_strands.collector import StrandsRolloutCollector
 
-__all__ = ["StrandsAdapter", "adapter"]
+__all__ = ["INSTALL", "MODULES", "StrandsAdapter", "adapter"]
+
+INSTALL = "agentcore-rl-strands"
+"""What pip installs when something is missing."""
+
+MODULES = {"openai": "The OpenAI SDK", "strands": "Strands Agents"}
+"""What must be installed: top-level module -> what a person calls it."""
 
 
 class StrandsAdapter:
@@ -66,7 +72,7 @@ class StrandsAdapter:
         name: str = "main",
     ) -> Agent:
         """An agent that prints nothing, keeps its whole history, and leaves retries to our transport."""
-        with framework():
+        with importing(MODULES, INSTALL):
             from strands import Agent
             from strands.agent.conversation_manager import NullConversationManager
         return Agent(

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from agentcore_rl.exceptions import ConfigurationError
+from agentcore_rl.model_terms import ModelTerms, check_sampling, importing
 from agentcore_rl.recorder.calls import MODEL_ALIAS
-from agentcore_rl.recorder.scope import current_scope
 from agentcore_rl.recorder.wire import clients, openai_arguments
-from agentcore_rl.settings import Settings
-from agentcore_rl_strands.framework import check_openai, framework
+from agentcore_rl_strands.adapter import INSTALL, MODULES
 
 if TYPE_CHECKING:
     from strands.models import Model
 
 __all__ = ["create_openai_compatible_model"]
 
-_NOT_SAMPLING = ("messages", "model", "tools")
 # The Converse API's names for what the OpenAI API calls otherwise.
 _BEDROCK_NAMES = {"max_completion_tokens": "max_tokens", "stop": "stop_sequences", "stream": "streaming"}
 _BEDROCK_OWN = {"max_tokens", "stop_sequences", "streaming", "temperature", "top_p"}
@@ -49,54 +44,28 @@ def create_openai_compatible_model(
         MissingDependencyError: Strands or the OpenAI SDK is not installed, or the SDK is too old.
         ConfigurationError: a parameter is none of sampling, or `agent` cannot be a label.
     """
-    asked = {name: value for name, value in sampling.items() if value is not None}
-    if wrong := [name for name in _NOT_SAMPLING if name in asked]:
-        raise ConfigurationError(
-            f"{', '.join(wrong)} cannot be fixed in a model: Strands sends messages and tools, the endpoint "
-            "names the model (MODEL_ID, or the request), and provider_model_id chooses a hosted one."
-        )
-    if not agent or not agent.isascii() or not agent.isprintable():
-        raise ConfigurationError(f"agent must be a label of printable ASCII characters, not {agent!r}.")
     if provider_model_id is not None:
-        return _hosted(provider_model_id, asked)
-    with framework():
-        import openai
+        return _hosted(provider_model_id, check_sampling(sampling))
+    with importing(MODULES, INSTALL):
         from strands.models.openai import OpenAIModel
-    check_openai(openai.__version__)
-    scope = current_scope()
-    requested = scope.stream if scope is not None else None
-    stream = bool(asked.pop("stream", False))
-    timeout_s = asked.pop("timeout", None) or Settings.from_environment().model_timeout_s
+
+        terms = ModelTerms.of(agent, sampling)
+    params = dict(terms.params)
+    if terms.extra_body:
+        params["extra_body"] = dict(terms.extra_body)
     return OpenAIModel(
         client_args={
-            **openai_arguments(agent=agent, timeout_s=float(timeout_s)),
+            **openai_arguments(agent=agent, timeout_s=terms.timeout_s),
             "http_client": clients()[1],
         },
         model_id=MODEL_ALIAS,
-        stream=stream if requested is None else requested,
-        params=_params(asked),
+        stream=terms.stream,
+        params=params,
     )
 
 
-def _params(asked: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments of the SDK's `create`: what it does not know goes into the body by its own door."""
-    known = _openai_parameters()
-    params = {name: value for name, value in asked.items() if name in known}
-    further = {name: value for name, value in asked.items() if name not in known}
-    if further:
-        params["extra_body"] = {**further, **params.get("extra_body", {})}
-    return params
-
-
-@functools.cache
-def _openai_parameters() -> frozenset[str]:
-    from openai.resources.chat.completions import AsyncCompletions
-
-    return frozenset(inspect.signature(AsyncCompletions.create).parameters) - {"self"}
-
-
 def _hosted(model_id: str, asked: Mapping[str, Any]) -> Model:
-    with framework():
+    with importing(MODULES, INSTALL):
         from strands.models import BedrockModel
     fields = {_BEDROCK_NAMES.get(name, name): value for name, value in asked.items()}
     if isinstance(fields.get("stop_sequences"), str):
