@@ -29,8 +29,10 @@ _KEY = re.compile(r"[!-~]*")
 # The agent's own: what a payload put there would be sent in place of what the agent said.
 _NOT_SAMPLING = frozenset({"messages", "tools", "functions", "model", "stream"})
 _SECRET = re.compile(
-    r"(api[_-]?key|access[_-]?key([_-]?id)?|secret([_-]?(access[_-]?)?key)?|client[_-]?secret"
-    r"|(access|auth|session|security|refresh|bearer|api)?[_-]?token|password|passwd|authorization|credentials?)",
+    r"(.*[_-])?(api[_-]?key|access[_-]?key([_-]?id)?|secret([_-]?(access[_-]?)?key)?|private[_-]?key"
+    r"|password|passwd|authorization|credentials?)"
+    # Not any token: a tokenizer's own (eos_token) are no keys.
+    r"|((.*[_-])?(access|auth|session|security|refresh|bearer|api|hf|github|gitlab|jwt)[_-]?)?token",
     re.IGNORECASE,
 )
 
@@ -315,7 +317,8 @@ def _destination(bucket: str | None, prefix: str, queue: str | None, settings: S
 def _fence(what: str, value: str, patterns: Sequence[str], variable: str) -> None:
     if not any(matches(value, pattern) for pattern in patterns):
         raise NotAllowed(
-            f"This deployment does not let a payload name this {what}; add a pattern for it to {variable} of the app."
+            f"This deployment does not let a payload name this {what}; "
+            f"add a pattern for it to {variable} of the app."
         )
 
 
