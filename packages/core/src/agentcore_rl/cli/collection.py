@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from agentcore_rl.batch import BatchRunner
 from agentcore_rl.cli.model_choice import ModelChoice
 from agentcore_rl.cli.terminal import StatusLine, number
+from agentcore_rl.exceptions import AgentCoreRLError
 from agentcore_rl.launchers.local import LocalLauncher
 from agentcore_rl.launchers.url import URLLauncher
 from agentcore_rl.outcome import Progress, RolloutOutcome
@@ -90,12 +92,17 @@ class Collection:
             folder=self.folder,
         )
         outcomes: list[RolloutOutcome] = []
+        there = await asyncio.to_thread(self.folder.exists)
         try:
             async with batch as runner, _shown(runner, status, label):
                 async for outcome in runner.run(self.tasks, tasks_file=self.tasks_file):
                     outcomes.append(outcome)
                     status.clear()
                     heard(outcome)
+        except AgentCoreRLError:
+            if not there and not batch.progress.total:  # no rollout was begun: the run's id stays free
+                await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+            raise
         finally:
             await launcher.aclose()
         return outcomes

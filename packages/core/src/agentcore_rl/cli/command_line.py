@@ -10,7 +10,7 @@ import sys
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import NoReturn
 
 __all__ = ["COMMANDS", "main"]
@@ -84,7 +84,7 @@ def _unknown(name: str) -> str:
 
 
 def _run(name: str, words: list[str]) -> int:
-    """Parse the words of one command and call it; whatever it raises becomes an exit code."""
+    """Parse the words of one command and call it."""
     from importlib import import_module
 
     module = import_module(f"agentcore_rl.cli.commands.{COMMANDS[name][0]}")
@@ -96,21 +96,31 @@ def _run(name: str, words: list[str]) -> int:
         args = parser.parse_args(words)
     except SystemExit as ended:  # argparse has said why
         return int(ended.code or 0)
+    return _called(module.main, args, debug)
+
+
+def _called(command: Callable[[argparse.Namespace], int], args: argparse.Namespace, debug: bool) -> int:
+    """Call a command; whatever it raises becomes an exit code."""
+    from agentcore_rl.cli.terminal import log_shown
     from agentcore_rl.exceptions import AgentCoreRLError
 
-    _prepare(debug)
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:  # a terminal that cannot show a character gets its escape
+            reconfigure(errors="backslashreplace")
     try:
-        code = module.main(args)
+        with log_shown(debug):
+            code = command(args)
         sys.stdout.flush()
-        return int(code)
+        return code
     except AgentCoreRLError as error:
         if debug:
-            raise
+            import traceback
+
+            traceback.print_exc()
         _say(str(error))
         return _code(error)
     except KeyboardInterrupt:
-        if debug:
-            raise
         return _INTERRUPTED
     except BrokenPipeError:
         return _nobody_reads()
@@ -125,6 +135,10 @@ def _run(name: str, words: list[str]) -> int:
 def _parser(name: str, about: str) -> argparse.ArgumentParser:
     import argparse
 
+    class Layout(argparse.RawDescriptionHelpFormatter):
+        def __init__(self, prog: str) -> None:
+            super().__init__(prog, max_help_position=28, width=_columns())
+
     class Parser(argparse.ArgumentParser):
         def error(self, message: str) -> NoReturn:
             _say(f"{message[:1].upper()}{message[1:]}. See {self.prog} --help")
@@ -133,20 +147,19 @@ def _parser(name: str, about: str) -> argparse.ArgumentParser:
     return Parser(
         prog=f"agentcore-rl {name}",
         description=about,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Layout,
         allow_abbrev=False,
     )
 
 
-def _prepare(debug: bool) -> None:
-    """Make output safe to write, and let our log's warnings be seen."""
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:  # a terminal that cannot show a character gets its escape
-            reconfigure(errors="backslashreplace")
-    from agentcore_rl.cli.terminal import send_log_to_terminal
+def _columns() -> int:
+    """Width of the help's text; argparse would import shutil for it, which costs more than all else here."""
+    import os
 
-    send_log_to_terminal(debug)
+    try:
+        return min(os.get_terminal_size(sys.stdout.fileno()).columns - 2, 110)
+    except (OSError, ValueError, AttributeError):
+        return 100
 
 
 def _say(sentence: str) -> None:

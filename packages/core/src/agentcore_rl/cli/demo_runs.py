@@ -39,7 +39,7 @@ __all__ = ["SCRIPTED_MODELS", "DemoRun", "DemoTerms", "collect_runs", "demo_task
 SCRIPTED_MODELS = ("scripted", "scripted-tools")
 """What `--scripted` plays: a model that uses no tools, and one that does and is right."""
 
-_SAMPLING = {"temperature": 1.0, "max_tokens": 512}
+_SAMPLING = {"temperature": 1.0, "max_tokens": 256}
 _LIMITS = Limits(max_turns=6)
 _FRAMEWORK = "AGENTCORE_RL_DEMO_FRAMEWORK"
 
@@ -111,7 +111,7 @@ def frameworks(name: str | None) -> list[str]:
         ADAPTERS.require(name)
     if not installed:
         raise MissingDependencyError(
-            "The demo needs the adapter of a framework, and none is installed: pip install agentcore-rl-strands"
+            "No framework's adapter is installed, which the demo needs: pip install agentcore-rl-strands"
         )
     return [name] if name is not None else installed
 
@@ -175,7 +175,8 @@ async def _endpoints(terms: DemoTerms, status: StatusLine) -> AsyncIterator[list
     elif terms.model is None or terms.model in LOCAL_MODELS:
         names = LOCAL_MODELS if terms.model is None else (terms.model,)
         async with local_model(status) as base_url:
-            yield [local_endpoint(base_url, name, _SAMPLING) for name in names]
+            # llama.cpp has no logprob for an id that ends inside a character; such rollouts would be suspect.
+            yield [local_endpoint(base_url, name, _SAMPLING, logprobs=False) for name in names]
     else:
         yield [await check_model(named_model(terms.model, terms.model_id, _SAMPLING), status)]
 

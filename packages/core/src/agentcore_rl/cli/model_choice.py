@@ -1,4 +1,4 @@
-"""The model that a command's rollouts use: chosen by options or the environment, and looked whether it is there."""
+"""The model that a command's rollouts use: chosen by options or the environment, and asked if it is there."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ async def _served(endpoint: Endpoint) -> list[str] | None:
         except Exception as error:  # noqa: BLE001 - only wire.py may import the client's own errors
             said = str(error) or f"no answer within {_LOOK_S:g} s"
             raise ConfigurationError(
-                f"The model at {endpoint.base_url} cannot be reached ({said}): start its server or correct the URL."
+                f"The model at {endpoint.base_url} cannot be reached ({said}): start it, or correct the URL."
             ) from None
     if answer.status_code in (401, 403):
         raise ConfigurationError(
@@ -208,7 +208,9 @@ async def local_model(status: StatusLine) -> AsyncIterator[str]:
         await asyncio.to_thread(model.stop)
 
 
-def local_endpoint(base_url: str, name: str, sampling: Mapping[str, Any]) -> Endpoint:
-    """One of the local models, which is asked for token ids and logprobs as well."""
-    asked = {"logprobs": True, "return_token_ids": True}
+def local_endpoint(
+    base_url: str, name: str, sampling: Mapping[str, Any], *, logprobs: bool = True
+) -> Endpoint:
+    """One of the local models, which is asked for token ids, and for logprobs, as well."""
+    asked = {"return_token_ids": True, **({"logprobs": True} if logprobs else {})}
     return Endpoint(base_url, name, sampling=sampling, extra_body=asked)

@@ -7,11 +7,11 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-__all__ = ["StatusLine", "Style", "number", "send_log_to_terminal", "shown_path", "table", "visible"]
+__all__ = ["StatusLine", "Style", "log_shown", "number", "shown_path", "table", "visible"]
 
 _PLAIN_EVERY_S = 5.0
 # Characters that change the direction of what follows, so that text would show as another.
@@ -143,16 +143,21 @@ def number(value: float | None, digits: int = 2) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
-def send_log_to_terminal(debug: bool) -> None:
-    """Show warnings of our loggers on stderr, or with `debug` all that they say."""
+@contextlib.contextmanager
+def log_shown(debug: bool) -> Iterator[None]:
+    """Show warnings of our loggers on stderr while the block runs, or with `debug` all that they say."""
     import logging
 
     logger = logging.getLogger("agentcore_rl")
-    for old in [handler for handler in logger.handlers if isinstance(handler, logging.StreamHandler)]:
-        logger.removeHandler(old)
-    to_stderr = logging.StreamHandler(sys.stderr)
     line = "%(asctime)s %(levelname)s %(name)s: %(message)s" if debug else "%(levelname)s: %(message)s"
+    to_stderr = logging.StreamHandler(sys.stderr)
     # A status line that stands there is taken away first.
     to_stderr.setFormatter(logging.Formatter(("\r\x1b[2K" if sys.stderr.isatty() else "") + line))
+    before = logger.level
     logger.addHandler(to_stderr)
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.removeHandler(to_stderr)
+        logger.setLevel(before)

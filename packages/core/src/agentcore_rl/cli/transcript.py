@@ -8,7 +8,7 @@ from typing import Any
 
 from agentcore_rl.cli.terminal import Style, visible
 from agentcore_rl.messages import canonical
-from agentcore_rl.rollout import ExpandedTurn, Rollout, Status, Tokens, ToolExecution, Turn, Usage
+from agentcore_rl.rollout import ExpandedTurn, Rollout, Status, StopReason, Tokens, ToolExecution, Turn, Usage
 
 __all__ = ["rollout_json", "transcript"]
 
@@ -49,7 +49,8 @@ class _Writer:
         good = rollout.status is Status.SUCCEEDED
         status = (style.good if good else style.bad)(rollout.status.value)
         reward = "not judged" if rollout.reward is None else f"reward {rollout.reward.value:g}"
-        yield f"{style.strong(visible(rollout.input_id))}  {status}, {rollout.stop_reason.value}, {reward}"
+        ended = "" if rollout.stop_reason is StopReason.FINISHED else f", {rollout.stop_reason.value}"
+        yield f"{style.strong(visible(rollout.input_id))}  {status}{ended}, {reward}"
         facts = [
             f"run {rollout.run}",
             f"attempt {rollout.attempt}",

@@ -13,6 +13,8 @@ from typing import Any
 from agentcore_rl.adapter import ADAPTERS
 from agentcore_rl.aws.app import AgentCoreRLApp
 from agentcore_rl.demo.math import SYSTEM_PROMPT, GSM8KReward, calculator
+from agentcore_rl.recorder.scope import current_recorder
+from agentcore_rl.rollout import Turns
 from agentcore_rl.tools import Tool
 
 __all__ = ["CALCULATOR", "FRAMEWORK", "app", "solve"]
@@ -55,5 +57,21 @@ async def solve(payload: Mapping[str, Any]) -> str:
     if not isinstance(prompt, str):
         raise ValueError(f'The payload needs a "prompt" that is a string, not {type(prompt).__name__}.')
     agent = adapter.build_agent(model, [CALCULATOR], SYSTEM_PROMPT, collector=adapter.collector())
-    answer: str = await adapter.run_agent(agent, prompt)
-    return answer
+    try:
+        return str(await adapter.run_agent(agent, prompt))
+    except Exception:
+        # Some frameworks raise where an answer was cut at its limit of tokens: a poor answer, no broken agent.
+        cut = _cut_answer()
+        if cut is None:
+            raise
+        return cut
+
+
+def _cut_answer() -> str | None:
+    """The text so far of the rollout's last answer, if that was cut at its limit of tokens."""
+    recorder = current_recorder()
+    turns = Turns(recorder.transcript()) if recorder is not None else ()
+    last = turns[-1] if turns else None
+    if last is None or last.answer is None or last.stored.finish_reason != "length":
+        return None
+    return str(last.answer.get("content") or "")

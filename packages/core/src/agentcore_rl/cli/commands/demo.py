@@ -98,21 +98,20 @@ def _report(args: argparse.Namespace, runs: Sequence[DemoRun], took_s: float, fe
     for run in runs:
         print("".join(f"{run.collection.model_id}: {line}\n" for line in failures(run.outcomes)), end="")
     print()
-    if any(row.model in LOCAL_MODELS for row in rows):
-        print(
-            "smollm2 has 135 million parameters and was not made for tools: these numbers are low because the"
-        )
-        print("models are small. smollm2-tools is the same with a small adapter, trained on other problems.")
     if args.scripted:
         print("The answers were played from a script; no model was asked.")
-    of = {run.collection.tasks[0].payload.get("level") for run in runs}
-    level = "problems of one step" if of == {1} else "problems"
-    print(f"Held-out {level}, sampled at temperature 1; {took_s:.0f} s", end="")
-    print(f", besides {fetching_s:.0f} s of fetching." if fetching_s else ".")
-    last = runs[-1]
-    folder = shown_path(last.collection.folder)
-    print(f"\nThe records are in {', '.join(shown_path(run.collection.folder) for run in runs)}. Next:")
-    print(f"  agentcore-rl show {folder}")
-    print(f"  agentcore-rl show {folder} {last.outcomes[0].request.rollout_id}")
-    print("  agentcore-rl run YOUR_APP.py --tasks TASKS.jsonl --model smollm2-tools")
+    elif any(row.model in LOCAL_MODELS for row in rows):
+        print(
+            "smollm2 has 135 million parameters and was not made for tools: the numbers are low because the"
+        )
+        print("models are small. smollm2-tools is the same with a small adapter, trained on other problems.")
+    fetching = f", besides {fetching_s:.0f} s for fetching the model" if fetching_s else ""
+    frameworks = ", ".join(dict.fromkeys(run.framework for run in runs))
+    print(f"{args.tasks} held-out problems per model, agent in {frameworks}; {took_s:.0f} s{fetching}.\n")
+    folders = [shown_path(run.collection.folder) for run in runs]
+    print("Records  " + "\n         ".join(folders))
+    first = runs[-1].collection.tasks[0].id
+    print(f"Next     agentcore-rl show {folders[-1]}")
+    print(f"         agentcore-rl show {folders[-1]} {first}")
+    print("         agentcore-rl run YOUR_APP.py --tasks TASKS.jsonl --model smollm2-tools")
     return code

@@ -78,14 +78,17 @@ def main(args: argparse.Namespace) -> int:
 
     from agentcore_rl.batch import new_run_id
     from agentcore_rl.cli.terminal import StatusLine, shown_path
+    from agentcore_rl.exceptions import ConfigurationError
     from agentcore_rl.local_runtime.app_file import find_app_file
-    from agentcore_rl.tasks import read_tasks
+    from agentcore_rl.tasks import check_id, read_tasks
 
     status = StatusLine()
     tasks = read_tasks(args.tasks)
     if not args.app.startswith(("http://", "https://")):
         find_app_file(args.app)
     run = new_run_id() if args.run is None else args.run
+    if unusable := check_id(run):
+        raise ConfigurationError(f"--run {run} cannot be used: {unusable}.")
     folder = Path(args.out).absolute() / run
     try:
         collection, outcomes = asyncio.run(_collect(args, tasks, folder.parent, run, status))
@@ -141,7 +144,7 @@ def _report(args: argparse.Namespace, collection: Collection, outcomes: Sequence
     for line in failures(outcomes):
         print(line)
     folder = shown_path(collection.folder)
-    print(f"\nThe records are in {folder}. Next:")
-    print(f"  agentcore-rl show {folder}")
-    print(f"  agentcore-rl show {folder} {outcomes[0].request.rollout_id}")
+    print(f"\nRecords  {folder}")
+    print(f"Next     agentcore-rl show {folder}")
+    print(f"         agentcore-rl show {folder} {outcomes[0].request.rollout_id}")
     return 1 if row.failed else 0

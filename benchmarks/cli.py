@@ -1,0 +1,67 @@
+"""What the command line costs to start: CPU of `agentcore-rl --help` and of each `COMMAND --help`.
+
+    python benchmarks/cli.py [ROUNDS]
+
+CPU is user and system time of the process, the least of ROUNDS (default 15); the programs take turns, so
+that a busy moment of the machine hits all of them. `--help` is held against bare Python, `COMMAND --help`
+against `python -c "import argparse"`.
+"""
+
+import os
+import resource
+import subprocess
+import sys
+import time
+
+from agentcore_rl.cli.command_line import COMMANDS
+
+HELP_LIMIT_MS = 10.0
+COMMAND_LIMIT_MS = 15.0
+
+
+def cost(words: list[str]) -> tuple[float, float]:
+    """CPU and wall milliseconds of a program."""
+    began, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return 1000 * cpu, 1000 * wall
+
+
+def measure(rounds: int) -> dict[str, tuple[float, float]]:
+    """Least CPU and wall milliseconds of every program."""
+    script = os.path.join(os.path.dirname(sys.executable), "agentcore-rl")
+    programs = {
+        "python": [sys.executable, "-c", "pass"],
+        "argparse": [sys.executable, "-c", "import argparse"],
+    }
+    programs["--help"] = [script, "--help"]
+    programs |= {f"{name} --help": [script, name, "--help"] for name in COMMANDS}
+    costs: dict[str, list[tuple[float, float]]] = {name: [] for name in programs}
+    for _ in range(rounds):
+        for name, words in programs.items():
+            costs[name].append(cost(words))
+    return {
+        name: (min(cpu for cpu, _ in each), min(wall for _, wall in each)) for name, each in costs.items()
+    }
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    least = measure(rounds)
+    python, argparse = least["python"][0], least["argparse"][0]
+    print(f"{'':<24}{'CPU ms':>8}{'wall ms':>9}{'more than':>22}{'at most':>9}")
+    print(f"{'python -c pass':<24}{python:>8.1f}{least['python'][1]:>9.1f}")
+    print(f"{'python -c import argparse':<24}{argparse:>7.1f}{least['argparse'][1]:>9.1f}")
+    for name, (cpu, wall) in least.items():
+        if name.endswith("--help"):
+            floor, limit, than = (
+                (python, HELP_LIMIT_MS, "python")
+                if name == "--help"
+                else (argparse, COMMAND_LIMIT_MS, "argparse")
+            )
+            print(f"{name:<24}{cpu:>8.1f}{wall:>9.1f}{f'{cpu - floor:+.1f} ({than})':>22}{limit:>9.0f}")
+
+
+if __name__ == "__main__":
+    main()
