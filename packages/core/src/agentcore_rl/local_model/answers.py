@@ -8,6 +8,15 @@ from typing import Any
 from agentcore_rl.local_model.engine import MODELS
 from agentcore_rl.local_model.tool_calls import read_calls, write_calls
 
+__all__ = [
+    "DEFAULT_MAX_TOKENS",
+    "PLAIN_SAMPLING",
+    "BadRequest",
+    "read_request",
+    "write_answer",
+    "write_chunks",
+]
+
 PLAIN_SAMPLING: Mapping[str, float] = {"temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0}
 """What is sampled from unless the request says otherwise: the model's own distribution."""
 

@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from agentcore_rl.exceptions import MissingDependencyError
 
+__all__ = ["MODELS", "TUNED_ADAPTER", "Engine"]
+
 TUNED_ADAPTER = Path(str(files(__package__) / "smollm2-tools.lora.gguf"))
 """The LoRA adapter of `smollm2-tools`, made by `scripts/train_math_lora.py`."""
 

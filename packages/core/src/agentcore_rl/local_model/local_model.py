@@ -13,6 +13,8 @@ from typing import Self
 from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
 from agentcore_rl.local_model.model_file import find_model
 
+__all__ = ["LocalModel"]
+
 
 class LocalModel:
     """SmolLM2-135M-Instruct on this machine's CPU, behind an OpenAI-compatible URL, as a context manager.

@@ -19,6 +19,8 @@ from pathlib import Path
 
 from agentcore_rl.exceptions import ConfigurationError
 
+__all__ = ["Progress", "cache_directory", "fetch_model", "find_model"]
+
 MODEL_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODEL_BYTES = 98_362_432
 MODEL_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"

@@ -28,6 +28,8 @@ from agentcore_rl.local_model.answers import BadRequest, read_request, write_ans
 from agentcore_rl.local_model.engine import MODELS, Engine
 from agentcore_rl.local_model.model_file import find_model
 
+__all__ = ["create_app", "main", "serve"]
+
 
 def create_app(engine: Engine, started: Callable[[], None] = lambda: None) -> Starlette:
     """The ASGI app: `/v1/chat/completions`, `/v1/models` and `/health`.

@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+__all__ = ["read_calls", "write_calls"]
+
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 _NAME = re.compile(r'\s*\{\s*"name"\s*:\s*')
 _ARGUMENTS = re.compile(r'\s*,\s*"arguments"\s*:\s*')

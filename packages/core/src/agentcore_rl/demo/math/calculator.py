@@ -4,6 +4,8 @@ import ast
 import operator
 from collections.abc import Callable
 
+__all__ = ["calculator"]
+
 _MAX_LENGTH = 200  # characters of an expression
 _MAX_POWER = 1000  # of an exponent, and of the digits that a power may have
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from agentcore_rl.reward import RewardFunction
 
+__all__ = ["GSM8KReward"]
+
 # A number with optional sign, dollar sign, thousands commas and decimals: -$1,234.50
 _NUMBER = re.compile(r"(?:(?<![\d)])-)?(?:\$\s?-?)?(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+|(?=\.\d))(?:\.\d+)?")
 

@@ -4,6 +4,8 @@ import json
 from importlib.resources import files
 from typing import Any, Literal
 
+__all__ = ["SYSTEM_PROMPT", "load_tasks"]
+
 SYSTEM_PROMPT = (
     "You solve math word problems. Use the calculator tool for every calculation. "
     "Then end your answer with #### followed by the final number alone."
