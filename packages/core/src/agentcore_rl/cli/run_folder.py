@@ -22,7 +22,7 @@ def find_run(wanted: str, root: Path) -> Path:
     Raises:
         ConfigurationError: there is none, or several fit.
     """
-    if Path(wanted).is_dir() and wanted not in (".", ".."):
+    if wanted and Path(wanted).is_dir():
         return Path(wanted)
     runs = _runs(root)
     if wanted == _LAST and runs:

@@ -60,7 +60,7 @@ async def solve(payload: Mapping[str, Any]) -> str:
     try:
         return str(await adapter.run_agent(agent, prompt))
     except Exception:
-        # Some frameworks raise where an answer was cut at its limit of tokens: a poor answer, no broken agent.
+        # Some frameworks raise where an answer was cut at its token limit: a poor answer, no broken agent.
         cut = _cut_answer()
         if cut is None:
             raise
