@@ -194,7 +194,9 @@ def test_a_missing_providers_package_is_named():
         except Exception as error:
             print(type(error).__name__, error)
     """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=50
+    )
     assert done.stdout == (
         "MissingDependencyError LangChain's Bedrock model is not installed here. "
         'Install it with: pip install "agentcore-rl-langgraph[bedrock]"\n'

@@ -64,7 +64,9 @@ def _messages(message: BaseMessage) -> list[Message]:
     content, reasoning = _without_reasoning(message)
     try:
         converted = convert_to_openai_messages(
-            [message.model_copy(update={"content": content})], text_format="block"
+            [message.model_copy(update={"content": content})],
+            text_format="block",
+            pass_through_unknown_blocks=False,
         )
     except (KeyError, ValueError) as error:
         raise TypeError(f"No OpenAI message can carry this one: {error!s:.300}") from None
