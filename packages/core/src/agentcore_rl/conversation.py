@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from agentcore_rl.messages import fingerprint
+from agentcore_rl.messages import fingerprint, has_broken_arguments, loose_fingerprint
 
 __all__ = ["MessageTable", "Placement", "TurnGraph"]
 
@@ -95,6 +95,9 @@ class TurnGraph:
         self._forms: list[int] = []  # message index -> number of its canonical form
         self._numbers: dict[bytes, int] = {}  # fingerprint -> number
         self._trie: dict[tuple[int, int], int] = {}  # (position, form) -> position; 0 is the empty prompt
+        # The same for answers whose tool arguments are no JSON, by their loose form: frameworks can
+        # only send something else back in their place, which is no edit.
+        self._mended: dict[tuple[int, bytes], int] = {}
         self._nodes: list[_Node] = []
         self._agents: dict[str, _Agent] = {}
         self._leaf: tuple[int, list[int]] | None = None  # the last turn placed and its whole prompt
@@ -137,7 +140,10 @@ class TurnGraph:
             raise ValueError(f"Turn {turn} has an answer already.")
         node.answer = self._message(message)
         mine = self._agents[node.agent]
-        mine.ends[self._step(node.end, node.answer)] = turn
+        end = self._step(node.end, node.answer)
+        mine.ends[end] = turn
+        if has_broken_arguments(message):
+            self._mended[node.end, loose_fingerprint(message)] = end
         mine.last_answered = turn
         return node.answer
 
@@ -184,4 +190,9 @@ class TurnGraph:
         return index
 
     def _step(self, position: int, index: int) -> int:
-        return self._trie.setdefault((position, self._forms[index]), len(self._trie) + 1)
+        step = (position, self._forms[index])
+        if self._mended and step not in self._trie:
+            end = self._mended.get((position, loose_fingerprint(self.messages[index])))
+            if end is not None:
+                return end
+        return self._trie.setdefault(step, len(self._trie) + 1)

@@ -15,7 +15,14 @@ import msgspec
 
 from agentcore_rl.exceptions import InvalidRequest
 
-__all__ = ["Message", "canonical", "check_messages", "fingerprint"]
+__all__ = [
+    "Message",
+    "canonical",
+    "check_messages",
+    "fingerprint",
+    "has_broken_arguments",
+    "loose_fingerprint",
+]
 
 Message = dict[str, Any]
 """One OpenAI chat message."""
@@ -82,6 +89,38 @@ def _text(form: Any) -> bytes:
         return msgspec.json.encode(form, order="deterministic")
     except UnicodeEncodeError:  # arguments that spell half of a surrogate pair
         return json.dumps(form, sort_keys=True).encode()
+
+
+def loose_fingerprint(raw: bytes | msgspec.Raw) -> bytes:
+    """Like `fingerprint`, but the arguments of tool calls are left out of the comparison."""
+    try:
+        message = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return fingerprint(raw)
+    if not isinstance(message, dict) or not isinstance(message.get("tool_calls"), list):
+        return fingerprint(raw)
+    form = canonical(message)
+    form["tool_calls"] = [
+        {**call, "arguments": None} if isinstance(call, dict) else call for call in form.get("tool_calls", ())
+    ]
+    return hashlib.blake2b(msgspec.json.encode(form, order="deterministic"), digest_size=16).digest()
+
+
+def has_broken_arguments(raw: bytes | msgspec.Raw) -> bool:
+    """Whether a tool call of this message has arguments that are not JSON.
+
+    No framework can send such arguments back as they were sampled: what they put in their place
+    is compared loosely.
+    """
+    try:
+        message = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    calls = message.get("tool_calls") if isinstance(message, dict) else None
+    return any(
+        isinstance(form, dict) and isinstance(form.get("arguments"), str)
+        for form in (map(_call, calls) if isinstance(calls, list) else ())
+    )
 
 
 def _content(content: Any) -> Any:

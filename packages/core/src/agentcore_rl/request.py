@@ -186,6 +186,9 @@ def parse(payload: Mapping[str, Any], *, session: str | None, settings: Settings
     known = {secret.reveal() for secret in secrets}
     deployment = [*settings.secrets, *_long(settings.endpoint.api_key if settings.endpoint else Secret(""))]
     secrets += [secret for secret in dict.fromkeys(deployment) if secret.reveal() not in known]
+    ids = f"{request.run}/{request.input_id}/{request.session}"
+    if any(secret.reveal() in ids for secret in secrets):
+        raise InvalidRequest("An id of the rollout holds a secret; ids stand in keys and logs.")
     return Parsed(request, sorted(secrets, key=len, reverse=True), digest)
 
 

@@ -7,10 +7,11 @@ each message once.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, overload
@@ -20,6 +21,7 @@ import msgspec
 from agentcore_rl.conversation import MessageTable, Placement, TurnGraph
 from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import LimitReached, RolloutClosed
+from agentcore_rl.messages import has_broken_arguments, loose_fingerprint
 from agentcore_rl.recorder.calls import Answer, Ask
 from agentcore_rl.recorder.crosscheck import Heard, Witnessed, compare
 from agentcore_rl.redaction import Redactor
@@ -35,12 +37,32 @@ from agentcore_rl.rollout import (
     Transcript,
     Turn,
     Turns,
+    Usage,
 )
 
-__all__ = ["CallInProgress", "Recorder", "Recording", "RolloutData", "calling"]
+__all__ = ["CallInProgress", "Native", "Recorder", "Recording", "RolloutData", "calling"]
+
+logger = logging.getLogger(__name__)
 
 calling: ContextVar[str | None] = ContextVar("agentcore_rl_calling", default=None)
 """Key of the model call that the framework's callbacks have announced in this context."""
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """A model call as a framework has it, in OpenAI's terms.
+
+    Attributes:
+        messages: the prompt.
+        tools: what it offers, as in a chat completion's `tools`.
+        model: the model id.
+        sampling: further parameters.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    tools: Sequence[Mapping[str, Any]] = ()
+    model: str | None = None
+    sampling: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -51,11 +73,12 @@ class CallInProgress:
     agent: str
     tools: int | None
     ask: Ask
-    labels: dict[str, Any]
+    labels: Mapping[str, Any]
     callback: str | None
     inferred: bool
     started: float
     suspect: list[str]
+    source: str = "wire"
     http: list[HTTPAttempt] = field(default_factory=list)
     answer: Answer | None = None
     answer_index: int | None = None
@@ -71,6 +94,8 @@ class _Callback:
     parent: str | None
     labels: dict[str, Any]
     outer: str | None
+    prompt: Callable[[], Native] | None = None
+    started: float = field(default_factory=time.monotonic)
     form: int | None = None
     refused: bool = False
     ended: bool = False
@@ -124,8 +149,8 @@ class Recorder:
         self._tools = MessageTable()
         self._calls: list[CallInProgress] = []
         self._by_tool_call: dict[str, int] = {}
-        self._leaf_ids: tuple[int, array[int]] | None = None
         self._sampled = 0
+        self._mappings: dict[bytes, Mapping[str, Any]] = {}  # the latest, by their JSON
         self._callbacks: dict[str, _Callback] = {}
         self._collected = False
         self._orphans: list[ToolExecution] = []
@@ -180,8 +205,15 @@ class Recorder:
                 agent=agent,
                 tools=tools,
                 # The bytes live in the tables from here on.
-                ask=replace(ask, body=b"", messages=(), tools=None),
-                labels={**(heard.labels if heard else {}), **labels},
+                ask=replace(
+                    ask,
+                    body=b"",
+                    messages=(),
+                    tools=None,
+                    sampling=self._one(ask.sampling),
+                    asked=self._one(ask.asked),
+                ),
+                labels=self._one({**(heard.labels if heard else {}), **labels}),
                 callback=heard.key if heard is not None else None,
                 inferred=inferred,
                 started=time.monotonic(),
@@ -189,6 +221,13 @@ class Recorder:
             )
             self._calls.append(call)
             return call
+
+    def _one(self, fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The equal mapping that an earlier call has: most calls differ in nothing."""
+        spelling = _encoded(fields)
+        if len(self._mappings) > 8:
+            self._mappings.clear()
+        return self._mappings.setdefault(spelling, fields)
 
     def refuse_if_over(self) -> None:
         """A call that is no turn (embeddings, a list of models) is about to be sent.
@@ -271,21 +310,15 @@ class Recorder:
             return None
         keep, new = 0, answer.prompt_ids
         if new is not None:
-            before = self._ids_behind(call.placement.parent)
-            keep = _shared(before, new)
-            full = new
-            new = full[keep:]
-            full.extend(answer.answer_ids or ())
-            self._leaf_ids = (call.placement.turn, full)
+            keep = _shared(self._ids_behind(call.placement.parent), new)
+            new = new[keep:]
         return Tokens(keep, new, answer.answer_ids or (), answer.logprobs)
 
     def _ids_behind(self, turn: int | None) -> array[int]:
-        """All ids of a turn: its prompt, then its answer."""
-        if turn is None:
-            return array("I")
-        if self._leaf_ids is not None and self._leaf_ids[0] == turn:
-            return self._leaf_ids[1]
+        """All ids of a turn: its prompt, then its answer. Put together anew: kept, they would double."""
         full = array("I")
+        if turn is None:
+            return full
         for ancestor in self._graph.path(turn):
             tokens = self._calls[ancestor].tokens
             if tokens is None or tokens.prompt_new is None:
@@ -316,7 +349,13 @@ class Recorder:
             self._collected = True
 
     def callback_started(
-        self, key: str, *, agent: str, parent: str | None = None, labels: Mapping[str, Any] | None = None
+        self,
+        key: str,
+        *,
+        agent: str,
+        parent: str | None = None,
+        labels: Mapping[str, Any] | None = None,
+        prompt: Callable[[], Native] | None = None,
     ) -> None:
         """The framework says that a model call begins; the wire's next calls in this context are its.
 
@@ -325,31 +364,100 @@ class Recorder:
             agent: who makes it.
             parent: the agent that called this agent; None for the first.
             labels: further words of the framework (node, task, ...).
+            prompt: gives the call as OpenAI messages; asked only when the call ends without having
+                been on the wire (a model that cannot carry our transport), and then the record.
         """
         with self._lock:
             self._collected = True
-            self._callbacks[key] = _Callback(key, agent, parent, dict(labels or {}), calling.get())
+            self._callbacks[key] = _Callback(key, agent, parent, dict(labels or {}), calling.get(), prompt)
         calling.set(key)
 
-    def callback_ended(self, key: str, *, answer: Mapping[str, Any] | None) -> None:
+    def callback_ended(
+        self,
+        key: str,
+        *,
+        answer: Mapping[str, Any] | None,
+        finish_reason: str | None = None,
+        usage: Usage | None = None,
+    ) -> None:
         """The framework says that the call is over.
 
         Args:
             key: as in `callback_started`.
             answer: its answer as an OpenAI message; None when it ended without one.
+            finish_reason: as the framework has it; used where the wire saw nothing.
+            usage: likewise.
         """
         raw = None if answer is None else _encoded(answer)
         with self._lock:
             heard = self._callbacks.get(key)
-            if heard is None:
+            if heard is None or heard.ended:
                 return
             heard.ended = True
+            seen = [call for call in self._calls if call.callback == key]
             if raw is not None:
-                heard.form = self._graph.form(self._redacted(raw, [], self._graph.messages))
+                raw = self._redacted(raw, [], self._graph.messages)
+                heard.form = self._heard_form(raw, seen)
+            prompt, heard.prompt = heard.prompt, None
+            if not seen and not heard.refused and prompt is not None and self._closed is None:
+                self._add_native(heard, prompt, raw, finish_reason, usage)
             outer = self._callbacks.get(heard.outer) if heard.outer is not None else None
         if calling.get() == key:
             # A call inside another's (a model that asks a model) gives the place back.
             calling.set(outer.key if outer is not None and not outer.ended else None)
+
+    def _heard_form(self, raw: bytes, seen: Sequence[CallInProgress]) -> int:
+        """The form of a callback's answer; the wire's own where only broken arguments differ."""
+        index = seen[-1].answer_index if seen else None
+        if index is not None:
+            said = self._graph.messages[index]
+            if has_broken_arguments(said) and loose_fingerprint(said) == loose_fingerprint(raw):
+                return self._graph.form_of(index)
+        return self._graph.form(raw)
+
+    def _add_native(
+        self,
+        heard: _Callback,
+        prompt: Callable[[], Native],
+        answer: bytes | None,
+        finish_reason: str | None,
+        usage: Usage | None,
+    ) -> None:
+        """A turn that only the callbacks saw: what they say is the record, and marked so."""
+        suspect: list[str] = []
+        try:
+            native = prompt()
+            messages = [
+                self._redacted(_encoded(message), suspect, self._graph.messages)
+                for message in native.messages
+            ]
+            tools = _encoded(list(native.tools)) if native.tools else None
+        except (TypeError, ValueError) as error:
+            self._remarks.add("unreadable_callback")
+            logger.warning("A call that only callbacks saw has no form as OpenAI messages: %s", error)
+            return
+        placement = self._graph.add(messages, agent=heard.agent)
+        call = CallInProgress(
+            placement=placement,
+            agent=heard.agent,
+            tools=None if tools is None else self._tools.add(self._redacted(tools, suspect, self._tools)),
+            ask=Ask(b"", (), None, native.model, dict(native.sampling), {}, streamed=False),
+            labels=heard.labels,
+            callback=heard.key,
+            inferred=False,
+            started=heard.started,
+            suspect=[*suspect, *(["forked"] if placement.forked else [])],
+            source="callbacks",
+        )
+        self._calls.append(call)
+        call.ended = time.monotonic()
+        call.answer = Answer(finish_reason=finish_reason, usage=usage, complete=answer is not None)
+        if answer is None:
+            call.suspect.append("no_answer")
+        else:
+            call.answer_index = self._graph.answer(placement.turn, answer)
+            self._note_tool_calls(answer, placement.turn)
+        self._sampled += (usage.completion_tokens or 0) if usage is not None else 0
 
     def tool_executed(self, execution: ToolExecution) -> None:
         """The framework ran (or refused) a tool call of an answer."""
@@ -402,6 +510,7 @@ class Recorder:
                         whole=call.answer is not None and call.answer.complete,
                     )
                     for call in self._calls
+                    if call.source == "wire"
                 ],
                 [
                     Heard(heard.key, heard.form)
@@ -475,7 +584,7 @@ class Recorder:
             executions=tuple(call.executions),
             http=tuple(call.http),
             scope="inferred" if call.inferred else "rollout",
-            source="wire",
+            source=call.source,
             labels=call.labels,
             suspect=suspect,
             started_s=self.since_start(call.started),
@@ -483,11 +592,11 @@ class Recorder:
         )
 
 
-def _encoded(answer: Mapping[str, Any]) -> bytes:
+def _encoded(value: Any) -> bytes:
     try:
-        return msgspec.json.encode(answer, enc_hook=str)
+        return msgspec.json.encode(value, enc_hook=str)
     except (TypeError, ValueError, RecursionError):  # whatever a framework may hold in a message
-        return json.dumps(answer, default=str, skipkeys=True).encode()
+        return json.dumps(value, default=str, skipkeys=True).encode()
 
 
 class _CallId(msgspec.Struct):
