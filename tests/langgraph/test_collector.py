@@ -2,7 +2,12 @@
 
 import asyncio
 import gc
+import json
+import os
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated, Any
 
 import pytest
@@ -21,6 +26,7 @@ from pydantic import BaseModel
 from typing_extensions import TypedDict
 
 from agentcore_rl.endpoint import Endpoint
+from agentcore_rl.messages import canonical
 from agentcore_rl.recorder.scope import Scope, scoped
 from agentcore_rl.rollout import Limits, StopReason
 from agentcore_rl.testing import Answer, ScriptedModel, Status, ToolCall
@@ -488,14 +494,97 @@ def test_an_abandoned_stream_is_no_other_calls(play):
     assert "cut_answer" in played.recording.suspect
 
 
-def test_a_model_that_goes_around_the_transport_is_seen(play):
-    """A user's own client: callbacks tell of the call, the wire does not."""
-    with ScriptedModel([Answer("ok")]) as own:
-        model = ChatOpenAI(model="x", base_url=own.base_url, api_key="k")  # type: ignore[arg-type]
-        played = play([], lambda: heard(create_agent(model, [])))
-    assert played.output == "ok"
-    assert played.agreement == (0, 0, 1, 0)
-    assert played.recording.suspect == ["callback_only"]
+# ---- models that cannot carry our transport
+
+
+def test_a_users_own_client_is_recorded_from_callbacks(play):
+    """The wire does not see it; what callbacks say is the record, and marked so."""
+    with ScriptedModel([Answer(tool_calls=[CALL]), Answer("3", reasoning="so")]) as own:
+        model = ChatOpenAI(model="x", base_url=own.base_url, api_key="k", temperature=0.5)  # type: ignore[arg-type]
+        played = play([], lambda: heard(create_agent(model, [add], system_prompt="S", name="own")))
+        sent = [call.json for call in own.calls]
+    assert played.output == "3"
+    assert [canonical_all(turn.prompt) for turn in played.turns] == [
+        canonical_all(body["messages"]) for body in sent
+    ]
+    assert [turn.stored.source for turn in played.turns] == ["callbacks", "callbacks"]
+    assert played.turns[0].tools == sent[0]["tools"]
+    assert played.turns[0].stored.model == "x"
+    assert played.turns[0].stored.sampling["temperature"] == 0.5
+    assert played.turns[0].stored.finish_reason == "tool_calls"
+    assert played.turns[1].stored.usage.completion_tokens > 0
+    assert [execution.outcome for execution in played.executions] == ["succeeded"]
+    assert nodes(played) == [("own", "model"), ("own", "model")]
+
+
+def test_a_model_on_bedrock_is_recorded_from_callbacks(play, converse):
+    """Through boto3, with reasoning and a tool; the second prompt continues the first."""
+    model = create_openai_compatible_model(provider_model_id="us.amazon.nova-lite-v1:0", temperature=0.5)
+    agent = create_agent(model, [add], system_prompt="S")
+    played = play([], lambda: heard(agent, asynchronous=True))
+    assert played.output == "3"
+    assert len(converse) == 2
+    first, second = played.turns
+    assert first.answer == {
+        "role": "assistant",
+        "content": "let me",
+        "reasoning_content": "hm",
+        "tool_calls": [
+            {"type": "function", "id": "t1", "function": {"name": "add", "arguments": '{"a": 1, "b": 2}'}}
+        ],
+    }
+    assert second.stored.parent == first.stored.id
+    assert [message["role"] for message in second.prompt] == ["system", "user", "assistant", "tool"]
+    assert (first.stored.source, first.stored.finish_reason) == ("callbacks", "tool_calls")
+    assert (first.stored.usage.prompt_tokens, first.stored.usage.completion_tokens) == (5, 7)
+    assert first.stored.model == "us.amazon.nova-lite-v1:0"
+    assert first.tools[0]["function"]["name"] == "add"
+    assert [execution.call_id for execution in played.executions] == ["t1"]
+
+
+@pytest.fixture
+def converse() -> Iterator[list[dict[str, Any]]]:
+    """A stand-in for Bedrock's Converse API; the requests that it got."""
+    asked: list[dict[str, Any]] = []
+    said = [
+        {"reasoningContent": {"reasoningText": {"text": "hm", "signature": "s"}}},
+        {"text": "let me"},
+        {"toolUse": {"toolUseId": "t1", "name": "add", "input": {"a": 1, "b": 2}}},
+    ]
+
+    class Converse(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+            last = len(asked) > 1
+            answer = {
+                "output": {"message": {"role": "assistant", "content": [{"text": "3"}] if last else said}},
+                "stopReason": "end_turn" if last else "tool_use",
+                "usage": {"inputTokens": 5, "outputTokens": 7, "totalTokens": 12},
+                "metrics": {"latencyMs": 1},
+            }
+            body = json.dumps(answer).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *arguments: Any) -> None:
+            """Nothing is printed."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Converse)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    os.environ["AWS_ENDPOINT_URL_BEDROCK_RUNTIME"] = f"http://127.0.0.1:{server.server_port}"
+    yield asked
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def canonical_all(messages: Any) -> list[Any]:
+    """The messages in canonical form."""
+    return [canonical(message) for message in messages]
 
 
 # ---- what is left

@@ -21,7 +21,13 @@ from agentcore_rl.recorder.recorder import Recorder, RolloutData
 from agentcore_rl.recorder.scope import current_recorder
 from agentcore_rl.rollout import ToolExecution
 from agentcore_rl_langgraph.adapter import FRAMEWORK, INSTALL
-from agentcore_rl_langgraph.messages import to_openai_messages
+from agentcore_rl_langgraph.messages import (
+    finish_reason,
+    native_call,
+    to_openai_messages,
+    unparsed_answer,
+    usage,
+)
 
 with importing(FRAMEWORK, INSTALL):
     from langchain_core.callbacks import BaseCallbackHandler
@@ -191,21 +197,33 @@ class LangGraphRolloutCollector(BaseCallbackHandler):
             parent = outer.agent if outer is not None and outer.agent != agent else None
         node = (metadata or {}).get("langgraph_node")
         recorder.callback_started(
-            _key(run_id), agent=agent, parent=parent, labels={} if node is None else {"node": node}
+            _key(run_id),
+            agent=agent,
+            parent=parent,
+            labels={} if node is None else {"node": node},
+            prompt=lambda: native_call(messages[0], kwargs.get("invocation_params") or {}),
         )
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **kwargs: Any) -> None:
         """It is over."""
-        self._answered(run_id, _sampled(response))
+        message = _first(response)
+        answer = None
+        if message is not None:
+            try:
+                [answer] = to_openai_messages(message)
+            except (TypeError, ValueError) as error:
+                # LangChain would only log what a callback raises; the cross-check tells that they differ.
+                logger.warning("An answer has no form as an OpenAI message: %s", error)
+        self._answered(run_id, answer, finish_reason=finish_reason(message), usage=usage(message))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
         """It raised, perhaps only after an answer: one that does not parse is one."""
-        self._answered(run_id, _unparsed(kwargs.get("response")))
+        self._answered(run_id, unparsed_answer(_first(kwargs.get("response"))))
 
-    def _answered(self, run_id: UUID, answer: Message | None) -> None:
+    def _answered(self, run_id: UUID, answer: Message | None, **further: Any) -> None:
         recorder = current_recorder()
         if recorder is not None and _ended(recorder, run_id) is not None:
-            recorder.callback_ended(_key(run_id), answer=answer)
+            recorder.callback_ended(_key(run_id), answer=answer, **further)
 
     # ---- tools
 
@@ -295,26 +313,6 @@ def _key(run_id: UUID) -> str:
 def _first(response: Any) -> Any:
     """The first message of what LangChain calls a response; None without one."""
     return next((one.message for some in getattr(response, "generations", ()) for one in some), None)
-
-
-def _sampled(response: Any) -> Message | None:
-    message = _first(response)
-    if message is None:
-        return None
-    try:
-        [answer] = to_openai_messages(message)
-    except (TypeError, ValueError) as error:
-        # LangChain would only log what a callback raises; the cross-check tells that they differ.
-        logger.warning("An answer has no form as an OpenAI message: %s", error)
-        return None
-    return answer
-
-
-def _unparsed(response: Any) -> Message | None:
-    """The answer in the body that LangChain attaches to an error, under a message that it makes up."""
-    body = getattr(_first(response), "response_metadata", {}).get("body")
-    choices = body.get("choices") if isinstance(body, Mapping) else None
-    return choices[0].get("message") if choices else None
 
 
 def _marked(metadata: Mapping[str, Any] | None) -> str | None:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentcore_rl.messages import Message
+from agentcore_rl.recorder.recorder import Native
+from agentcore_rl.rollout import Usage
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage
 
-__all__ = ["to_openai_messages"]
+__all__ = ["finish_reason", "native_call", "to_openai_messages", "unparsed_answer", "usage"]
 
 _REASONING = {"reasoning", "reasoning_content", "thinking"}
 # Calls stand beside the content as well, encrypted reasoning and cache marks are no text.
 _CALLS = {"invalid_tool_call", "tool_call", "tool_call_chunk", "tool_use"}
 _LEFT_OUT = {"cachePoint", "redacted_thinking", *_CALLS}
+_NOT_SAMPLING = {"_type", "messages", "model", "model_id", "model_name", "tools"}
+# Bedrock's words.
+_FINISH_REASONS = {
+    "content_filtered": "content_filter",
+    "end_turn": "stop",
+    "guardrail_intervened": "content_filter",
+    "max_tokens": "length",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+}
 
 
 def to_openai_messages(native: Any) -> list[Message]:
@@ -134,3 +146,47 @@ def _plain(content: Any) -> Any:
     if all(part["type"] == "text" for part in content):
         return "".join(part["text"] for part in content)
     return content
+
+
+def native_call(messages: Sequence[Any], invocation: Mapping[str, Any]) -> Native:
+    """A model call as callbacks have it, for models that cannot carry our transport.
+
+    Args:
+        messages: the prompt.
+        invocation: LangChain's `invocation_params`: sampling, the model's id, its tools.
+
+    Raises:
+        TypeError, ValueError: a message or a tool has no form in the OpenAI API.
+    """
+    from langchain_core.utils.function_calling import convert_to_openai_tool
+
+    return Native(
+        messages=to_openai_messages(messages),
+        tools=[convert_to_openai_tool(tool) for tool in invocation.get("tools") or ()],
+        model=invocation.get("model") or invocation.get("model_id"),
+        sampling={
+            name: value
+            for name, value in invocation.items()
+            if name not in _NOT_SAMPLING and value is not None
+        },
+    )
+
+
+def finish_reason(message: Any) -> str | None:
+    """Why an answer ended, in OpenAI's words where they are known."""
+    metadata = getattr(message, "response_metadata", {})
+    reason = metadata.get("finish_reason") or metadata.get("stopReason") or metadata.get("stop_reason")
+    return None if reason is None else _FINISH_REASONS.get(reason, str(reason))
+
+
+def usage(message: Any) -> Usage | None:
+    """Token counts of an answer; None where LangChain has none."""
+    counted = getattr(message, "usage_metadata", None)
+    return None if counted is None else Usage(counted.get("input_tokens"), counted.get("output_tokens"))
+
+
+def unparsed_answer(message: Any) -> Message | None:
+    """The answer in the body that LangChain attaches to an error, under a message that it makes up."""
+    body = getattr(message, "response_metadata", {}).get("body")
+    choices = body.get("choices") if isinstance(body, Mapping) else None
+    return choices[0].get("message") if choices else None
