@@ -159,7 +159,7 @@ class RolloutLife:
     def _expire(self, deadline_s: float) -> None:
         failure = Failure(
             FailureKind.TIMEOUT,
-            f"The handler had not returned within {deadline_s:g} s of the rollout's acceptance, its deadline.",
+            f"The handler had not returned {deadline_s:g} s after the rollout was accepted, its deadline.",
         )
         self._break_off(failure, StopReason.TIME_LIMIT, "its deadline has passed")
 

@@ -10,7 +10,7 @@
 | AGENTCORE_RL_BUCKETS | buckets that a payload may name, comma-separated patterns | none |
 | AGENTCORE_RL_PREFIXES | key prefixes that a payload may name, comma-separated patterns | none |
 | AGENTCORE_RL_QUEUES | queues that a payload may name, comma-separated patterns | none |
-| AGENTCORE_RL_ENDPOINTS | endpoints that a payload may name, comma-separated patterns | BASE_URL and loopback |
+| AGENTCORE_RL_ENDPOINTS | endpoints that a payload may name, comma-separated patterns | BASE_URL, loopback |
 | AGENTCORE_RL_MODEL_TIMEOUT_S | seconds without a byte before a model call counts as lost | 600 |
 | AGENTCORE_RL_MODEL_RETRIES | further HTTP attempts of a model call | 4 |
 | AGENTCORE_RL_MODEL_FILE | file of the local model | found where it is installed or fetched |

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from agentcore_rl.recorder.recorder import Recorder, RolloutData
+from agentcore_rl.recorder.recorder import Native, Recorder, RolloutData
 from agentcore_rl.recorder.scope import current_recorder
-from agentcore_rl.rollout import ToolExecution
+from agentcore_rl.rollout import ToolExecution, Usage
+from agentcore_rl.tools import Tool
 from agentcore_rl_strands.messages import to_openai_messages
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ __all__ = ["StrandsRolloutCollector"]
 logger = logging.getLogger(__name__)
 
 _UNNAMED = "Strands Agents"
+_FINISH_REASONS = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+    "max_tokens": "length",
+    "content_filtered": "content_filter",
+    "guardrail_intervened": "content_filter",
+}
 _keys = itertools.count(1)
 _Running = tuple[str, Any]
 _running: ContextVar[_Running | None] = ContextVar("agentcore_rl_strands_running", default=None)
@@ -79,13 +88,22 @@ class StrandsRolloutCollector:
             return
         key = f"strands-{next(_keys)}"
         self._open[_call(event)] = (recorder, key)
-        recorder.callback_started(key, agent=_name(event.agent), parent=_caller(event.agent))
+        # Strands goes on to change its list of messages; what they hold stays.
+        agent, messages = event.agent, list(event.agent.messages)
+        recorder.callback_started(
+            key, agent=_name(agent), parent=_caller(agent), prompt=lambda: _native(agent, messages)
+        )
 
     def _model_call_ends(self, event: AfterModelCallEvent) -> None:
         response = event.stop_response
-        self._end(event, None if response is None else response.message)
+        if response is None:
+            self._end(event, None)
+        else:
+            self._end(event, response.message, _FINISH_REASONS.get(response.stop_reason))
 
-    def _end(self, event: AfterModelCallEvent | AfterInvocationEvent, message: Any) -> None:
+    def _end(
+        self, event: AfterModelCallEvent | AfterInvocationEvent, message: Any, reason: str | None = None
+    ) -> None:
         recorder, key = self._open.pop(_call(event), (None, ""))
         if recorder is None:
             return
@@ -96,7 +114,7 @@ class StrandsRolloutCollector:
             except (TypeError, ValueError) as error:
                 # A hook that raises would break the agent; the cross-check tells that they differ.
                 logger.warning("An answer has no form as an OpenAI message: %s", error)
-        recorder.callback_ended(key, answer=answer)
+        recorder.callback_ended(key, answer=answer, finish_reason=reason, usage=_usage(message))
 
     def _tool_call_ends(self, event: AfterToolCallEvent) -> None:
         recorder = current_recorder()
@@ -133,6 +151,24 @@ def _caller(agent: Any) -> str | None:
     running = _running.get()
     outer = running[1] if running is not None else None
     return outer[0] if outer is not None and outer[0] != _name(agent) else None
+
+
+def _native(agent: Any, messages: list[Any]) -> Native:
+    """A call as Strands makes it, for a model that our transport does not carry."""
+    system = agent.system_prompt
+    prompt = [{"role": "system", "content": system}] if isinstance(system, str) and system else []
+    specs = agent.tool_registry.get_all_tool_specs()
+    model = getattr(agent.model, "config", None) or {}
+    return Native(
+        [*prompt, *to_openai_messages(messages)],
+        [Tool(spec["name"], spec["description"], spec["inputSchema"]["json"]).to_openai() for spec in specs],
+        model.get("model_id") if isinstance(model, dict) else None,
+    )
+
+
+def _usage(message: Any) -> Usage | None:
+    reported = ((message or {}).get("metadata") or {}).get("usage")
+    return Usage(reported["inputTokens"], reported["outputTokens"]) if reported else None
 
 
 def _call(event: Any) -> tuple[int, int]:
