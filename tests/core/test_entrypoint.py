@@ -13,7 +13,7 @@ import pytest
 
 from agentcore_rl.codec import decode_record, encode_record
 from agentcore_rl.endpoint import Endpoint, Secret
-from agentcore_rl.entrypoint import Handler, RolloutLife
+from agentcore_rl.entrypoint import Entrypoint, RolloutLife
 from agentcore_rl.recorder.recorder import RolloutData
 from agentcore_rl.recorder.scope import current_recorder, current_scope
 from agentcore_rl.recorder.wire import clients, openai_arguments
@@ -63,7 +63,7 @@ def live(
 
     life = RolloutLife(
         request,
-        Handler.of(function, reward, declared=declared),
+        Entrypoint.of(function, reward, declared=declared),
         settings=settings or Settings.from_environment({"AGENTCORE_RL_MODEL_RETRIES": "1"}),
         secrets=secrets,
         keep=keep,
@@ -127,8 +127,8 @@ def test_handlers_of_every_kind_run(kind: str) -> None:
 
 def test_a_second_parameter_of_any_name_gets_the_context() -> None:
     """Not only a parameter that is called `context`."""
-    assert Handler.of(lambda payload, ctx: None, None, declared=True).takes_context
-    assert not Handler.of(lambda payload, *, ctx=None: None, None, declared=True).takes_context
+    assert Entrypoint.of(lambda payload, ctx: None, None, declared=True).takes_context
+    assert not Entrypoint.of(lambda payload, *, ctx=None: None, None, declared=True).takes_context
 
 
 def test_an_agent_that_raises_leaves_a_failed_record_with_its_turns() -> None:
@@ -247,7 +247,7 @@ def test_a_deadline_stores_the_record_at_once_and_closes_the_scope() -> None:
     with ScriptedModel([Answer("hi")]) as model:
         life = RolloutLife(
             request_to(model.base_url, limits=Limits(deadline_s=0.4)),
-            Handler.of(solve, lambda *_: pytest.fail("called"), declared=True),
+            Entrypoint.of(solve, lambda *_: pytest.fail("called"), declared=True),
             settings=Settings.from_environment({}),
             keep=lambda rollout: kept.append((time.monotonic(), rollout)),
         )
@@ -290,7 +290,7 @@ def test_a_deadline_in_a_model_call_keeps_the_unfinished_turn() -> None:
         kept: list[Rollout] = []
         life = RolloutLife(
             request_to(model.base_url, limits=Limits(deadline_s=0.3)),
-            Handler.of(lambda payload: ask(), None, declared=True),
+            Entrypoint.of(lambda payload: ask(), None, declared=True),
             settings=Settings.from_environment({}),
             keep=kept.append,
         )
@@ -476,7 +476,7 @@ def test_stopping_makes_one_record_that_says_stopped() -> None:
 
     life = RolloutLife(
         request_to(None),
-        Handler.of(solve, None, declared=True),
+        Entrypoint.of(solve, None, declared=True),
         settings=Settings.from_environment({}),
         keep=kept.append,
     )

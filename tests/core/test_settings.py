@@ -114,7 +114,7 @@ def test_settings_show_no_key():
         ("API_KEY", "short", False),
         ("TOKENIZERS_PARALLELISM", "false-or-true", False),
         ("KEYBOARD", "de-latin1-nodeadkeys", False),
-        ("HOME", "/home/somebody", False),
+        ("HOME", "/nowhere/else", False),
     ],
 )
 def test_secrets_are_found_by_their_names(name: str, value: str, found: bool):

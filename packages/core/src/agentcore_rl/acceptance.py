@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from agentcore_rl.codec import encode_record
-from agentcore_rl.entrypoint import Handler, RolloutLife
+from agentcore_rl.entrypoint import Entrypoint, RolloutLife
 from agentcore_rl.exceptions import (
     ConflictingRequest,
     ContractError,
@@ -58,7 +58,7 @@ class Acceptance:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Entrypoint,
         *,
         settings: Settings,
         sink: Sink,

@@ -39,13 +39,13 @@ from agentcore_rl.rollout import (
 from agentcore_rl.settings import Settings
 from agentcore_rl.software import software_versions
 
-__all__ = ["Handler", "RolloutLife"]
+__all__ = ["Entrypoint", "RolloutLife"]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Handler:
+class Entrypoint:
     """The user's function, and how rollouts of it are judged.
 
     Attributes:
@@ -64,7 +64,7 @@ class Handler:
     @classmethod
     def of(
         cls, function: Callable[..., Any], reward: Callable[..., Any] | None, *, declared: bool
-    ) -> Handler:
+    ) -> Entrypoint:
         """The handler for a function, whatever its second parameter is called."""
         positional = [
             parameter
@@ -107,7 +107,7 @@ class RolloutLife:
     def __init__(
         self,
         request: RolloutRequest,
-        handler: Handler,
+        handler: Entrypoint,
         *,
         settings: Settings,
         secrets: Sequence[Secret] = (),
@@ -203,6 +203,7 @@ class RolloutLife:
             self._recorder,
             stream=self.request.stream,
             retries=self._settings.model_retries,
+            rollout=f"{self.request.run}/{self.request.input_id}/{self.request.session}",
         )
         started = time.monotonic()
         try:

@@ -21,8 +21,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
 from agentcore_rl.acceptance import Acceptance
-from agentcore_rl.entrypoint import Handler
+from agentcore_rl.entrypoint import Entrypoint
 from agentcore_rl.exceptions import ConfigurationError, RequestRefused
+from agentcore_rl.logs import show_warnings
 from agentcore_rl.recorder.scope import Scope, scoped
 from agentcore_rl.request import is_rollout
 from agentcore_rl.settings import Settings
@@ -58,8 +59,9 @@ class AgentCoreRLApp(BedrockAgentCoreApp):
         settings: Settings | None = None,
     ) -> None:
         super().__init__(debug=debug, lifespan=self._around(lifespan), middleware=middleware)
+        show_warnings()
         self._given_settings = settings
-        self._handler: Handler | None = None
+        self._handler: Entrypoint | None = None
         self._acceptance: Acceptance | None = None
         self._sink: Sink | None = None
         self._opening = threading.Lock()
@@ -108,7 +110,7 @@ class AgentCoreRLApp(BedrockAgentCoreApp):
             raise ConfigurationError(
                 f"reward is the class {judge.__name__}; pass an instance: {judge.__name__}()."
             )
-        handler = Handler.of(function, judge, declared=declared)
+        handler = Entrypoint.of(function, judge, declared=declared)
         self._handler = handler
         registered = self.entrypoint(
             self._asynchronous(handler) if _is_async(function) else self._synchronous(handler)
@@ -124,7 +126,7 @@ class AgentCoreRLApp(BedrockAgentCoreApp):
 
     # ---- requests
 
-    def _synchronous(self, handler: Handler) -> Callable[..., Any]:
+    def _synchronous(self, handler: Entrypoint) -> Callable[..., Any]:
         # A plain function: the SDK runs it in its thread pool, as it would the handler itself.
         def invoke(payload: Any, context: Any) -> Any:
             with _refusing():
@@ -136,7 +138,7 @@ class AgentCoreRLApp(BedrockAgentCoreApp):
 
         return invoke
 
-    def _asynchronous(self, handler: Handler) -> Callable[..., Any]:
+    def _asynchronous(self, handler: Entrypoint) -> Callable[..., Any]:
         # A coroutine function: the SDK runs it on its own loop, where nothing may block.
         async def invoke(payload: Any, context: Any) -> Any:
             with _refusing():

@@ -432,9 +432,12 @@ class Recorder:
                 for message in native.messages
             ]
             tools = _encoded(list(native.tools)) if native.tools else None
-        except (TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - an adapter's fault must not break the agent's call
             self._remarks.add("unreadable_callback")
-            logger.warning("A call that only callbacks saw has no form as OpenAI messages: %s", error)
+            # Its name alone: the text may quote a message.
+            logger.warning(
+                "A call that only callbacks saw has no form as OpenAI messages (%s).", type(error).__name__
+            )
             return
         placement = self._graph.add(messages, agent=heard.agent)
         call = CallInProgress(

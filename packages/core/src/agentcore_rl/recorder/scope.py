@@ -35,12 +35,14 @@ class Scope:
         recorder: of the rollout; None for a plain request.
         stream: what the rollout's request says of streaming.
         retries: further HTTP attempts of one model call.
+        rollout: the rollout's ids as one word, for logs; None for a plain request.
     """
 
     endpoint: Endpoint | None
     recorder: Recorder | None = None
     stream: bool | None = None
     retries: int = 4
+    rollout: str | None = None
 
 
 _scope: ContextVar[Scope | None] = ContextVar("agentcore_rl_scope", default=None)

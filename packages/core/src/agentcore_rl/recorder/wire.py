@@ -25,7 +25,9 @@ from agentcore_rl.recorder.exchange import LABEL, PLACEHOLDER_URL, Exchange, Ref
 __all__ = [
     "LABEL",
     "PLACEHOLDER_URL",
+    "AsyncWire",
     "AsyncWireClient",
+    "Wire",
     "WireClient",
     "clients",
     "openai_arguments",
