@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore_rl.exceptions import InvalidRequest
-from agentcore_rl.messages import canonical, check_messages, fingerprint
+from agentcore_rl.messages import (
+    canonical,
+    check_messages,
+    fingerprint,
+    has_broken_arguments,
+    loose_fingerprint,
+)
 
 
 def raw(message: Any) -> bytes:
@@ -93,7 +99,8 @@ def test_what_a_model_would_see_differs(one: Any, other: Any):
 )
 def test_anything_has_a_fingerprint(odd: bytes):
     """Whatever stands in a message, it can be compared; nothing raises."""
-    assert len(fingerprint(odd)) == 16
+    assert len(fingerprint(odd)) == len(loose_fingerprint(odd)) == 16
+    has_broken_arguments(odd)
     assert fingerprint(odd) == fingerprint(bytes(bytearray(odd)))
 
 
@@ -129,4 +136,17 @@ def test_a_list_of_messages_passes():
             for role in ("developer", "tool", "assistant")
             for content in ("a", [], None)
         ]
+    )
+
+
+def test_broken_arguments_are_compared_loosely():
+    """What a framework sends back in place of arguments that are no JSON is the same call, loosely."""
+    broken, mended = call('{"a": 1'), call("{}")
+    assert has_broken_arguments(raw(broken))
+    assert not has_broken_arguments(raw(mended))
+    assert not has_broken_arguments(raw({"role": "user", "content": "{"}))
+    assert loose_fingerprint(raw(broken)) == loose_fingerprint(raw(mended))
+    assert loose_fingerprint(raw(broken)) != loose_fingerprint(raw(call("{}", id="c2")))
+    assert loose_fingerprint(raw({"role": "user", "content": "a"})) == fingerprint(
+        b'{"content":"a","role":"user"}'
     )

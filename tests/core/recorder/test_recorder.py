@@ -18,7 +18,7 @@ from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.exceptions import LimitReached, RolloutClosed
 from agentcore_rl.recorder.calls import Answer, Ask, prepare
 from agentcore_rl.recorder.exchange import Exchange
-from agentcore_rl.recorder.recorder import Recorder, RolloutData, calling
+from agentcore_rl.recorder.recorder import Native, Recorder, RolloutData, calling
 from agentcore_rl.recorder.scope import Scope, rollout_scope
 from agentcore_rl.rollout import HTTPAttempt, Limits, StopReason, ToolExecution, Usage
 from agentcore_rl.testing import Answer as Line
@@ -331,6 +331,38 @@ def test_callbacks_may_say_anything(answer: Any):
     recorder.callback_started("k", agent="main")
     recorder.callback_ended("k", answer=answer)
     assert ended(recorder).crosscheck.callback_only == 1
+
+
+def test_a_call_that_only_callbacks_saw_is_their_turn():
+    """A model that cannot carry our transport: the framework's messages are the record, and marked so."""
+    recorder = Recorder()
+    native = Native(MESSAGES, [{"type": "function", "function": {"name": "f"}}], "bedrock", {"top_p": 1})
+    recorder.callback_started("k", agent="main", prompt=lambda: native)
+    recorder.callback_ended("k", answer=reply(), finish_reason="stop", usage=Usage(3, 2))
+    turn(recorder, "q", reply(), "r")
+    recording = ended(recorder)
+    first, second = turns_of(recording)
+    assert (first.stored.source, first.prompt, first.answer) == ("callbacks", MESSAGES, reply())
+    assert (first.stored.model, first.stored.usage, first.stored.finish_reason) == (
+        "bedrock",
+        Usage(3, 2),
+        "stop",
+    )
+    assert second.stored.parent == 0
+    assert recording.crosscheck.callback_only == 1
+
+
+def test_an_adapter_that_fails_on_a_message_breaks_no_call(caplog: pytest.LogCaptureFixture):
+    """The rollout is suspect, and the log has no value."""
+
+    def broken() -> Native:
+        raise KeyError(KEY)
+
+    recorder = Recorder()
+    recorder.callback_started("k", agent="main", prompt=broken)
+    recorder.callback_ended("k", answer=reply())
+    assert "unreadable_callback" in ended(recorder).suspect
+    assert KEY not in caplog.text
 
 
 # ---- secrets

@@ -3,6 +3,8 @@
 import asyncio
 import gc
 import os
+import subprocess
+import sys
 import threading
 import time
 import warnings
@@ -10,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -501,3 +504,21 @@ def test_plain_client_follows_no_redirects():
 
     with ScriptedModel([]) as model:
         assert asyncio.run(ask()) == 200
+
+
+def test_a_process_in_which_httpx_is_httpx2_works():
+    """Users may alias the one to the other before anything else is imported."""
+    code = """
+import httpx2
+httpx2.alias_httpx()
+import sys
+sys.path.insert(0, "tests/plugins")
+from agentcore_rl.testing import Answer, ScriptedModel
+from recording import ended, recording_from, sync_sdk, turns_of
+with ScriptedModel([Answer("a")]) as model, recording_from(model.base_url) as recorder:
+    sync_sdk().chat.completions.create(model="m", messages=[{"role": "user", "content": "q"}])
+    print(turns_of(ended(recorder))[0].answer["content"])
+"""
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root, check=True)
+    assert done.stdout == "a\n"

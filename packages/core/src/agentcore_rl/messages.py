@@ -95,7 +95,7 @@ def loose_fingerprint(raw: bytes | msgspec.Raw) -> bytes:
     """Like `fingerprint`, but the arguments of tool calls are left out of the comparison."""
     try:
         message = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return fingerprint(raw)
     if not isinstance(message, dict) or not isinstance(message.get("tool_calls"), list):
         return fingerprint(raw)
@@ -103,7 +103,7 @@ def loose_fingerprint(raw: bytes | msgspec.Raw) -> bytes:
     form["tool_calls"] = [
         {**call, "arguments": None} if isinstance(call, dict) else call for call in form.get("tool_calls", ())
     ]
-    return hashlib.blake2b(msgspec.json.encode(form, order="deterministic"), digest_size=16).digest()
+    return hashlib.blake2b(_text(form), digest_size=16).digest()
 
 
 def has_broken_arguments(raw: bytes | msgspec.Raw) -> bool:
@@ -114,7 +114,7 @@ def has_broken_arguments(raw: bytes | msgspec.Raw) -> bool:
     """
     try:
         message = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     calls = message.get("tool_calls") if isinstance(message, dict) else None
     return any(
