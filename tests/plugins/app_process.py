@@ -1,4 +1,4 @@
-"""An app in a process of its own, as a deployment runs it: uvicorn, one port, settings from the environment."""
+"""An app in a process of its own, as a deployment runs it: one port, settings from the environment."""
 
 import http.client
 import json

@@ -53,6 +53,7 @@ async def ask_async(messages: list[Say], streamed: bool) -> Say:
 
 
 def in_executor(messages: list[Say], streamed: bool) -> Say:
+    """One call in a thread that has a copy of the context."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(contextvars.copy_context().run, ask, messages, streamed).result()
 
@@ -66,10 +67,12 @@ def on_a_loop_of_its_own(messages: list[Say], streamed: bool) -> Say:
 
 
 async def in_task(messages: list[Say], streamed: bool) -> Say:
+    """One call in a task of its own."""
     return await asyncio.create_task(ask_async(messages, streamed))
 
 
 async def in_thread(messages: list[Say], streamed: bool) -> Say:
+    """One call of the blocking client, off the loop."""
     return await asyncio.to_thread(ask, messages, streamed)
 
 
@@ -111,6 +114,7 @@ def strayed(prompt: str) -> str:
 
 
 def solve(payload: Say) -> Any:
+    """The agent, as a blocking function."""
     if payload["how"] == "astray":
         return strayed(payload["prompt"])
     if payload["how"] == "astray together":
@@ -127,6 +131,7 @@ def solve(payload: Say) -> Any:
 
 
 async def solve_async(payload: Say) -> Any:
+    """The agent, as a coroutine function."""
     # Blocking its own loop, it would deadlock here if rollouts shared one.
     AT_ONCE.wait(30)
     messages = [{"role": "user", "content": payload["prompt"]}]

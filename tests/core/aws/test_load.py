@@ -33,7 +33,7 @@ def line_for(call: ServedCall) -> Line:
     return Answer(f"done with {prompt}", chunks=5)
 
 
-def asking(number: int, base_url: str | None, how: str, *, run: str = "run") -> dict[str, Any]:
+def asking(number: int, base_url: str, how: str, *, run: str = "run") -> dict[str, Any]:
     """A payload for a rollout with a prompt of its own; every other one streams."""
     fields = {
         "exp_id": run,
@@ -45,7 +45,7 @@ def asking(number: int, base_url: str | None, how: str, *, run: str = "run") -> 
         "prompt": f"{run} {number}",
         "how": how,
         "streamed": number % 2 == 0,
-        "_rollout": {name: value for name, value in fields.items() if base_url or name.endswith("_id")},
+        "_rollout": fields,
     }
 
 
