@@ -1,9 +1,7 @@
 """What a rollout is: the request that starts it, and the record that it leaves.
 
-The classes here are the record's stored form (`codec` writes and reads them), frozen and slotted.
-Long things are stored once: messages and tool lists stand in tables of the rollout and turns refer
-to them by index; a turn's prompt and its token ids name the parent turn and what was added.
-`Rollout.turns` expands them on access.
+The record's classes are its stored form (`codec` writes and reads them), frozen and slotted. Its
+turns are in `turn`, their full histories in `turns`; all of it can be imported from here.
 """
 
 from __future__ import annotations
@@ -13,12 +11,23 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, overload
+from typing import Any
 
 import msgspec
 
 from agentcore_rl.endpoint import Endpoint
 from agentcore_rl.reward import Reward
+from agentcore_rl.turn import (
+    HTTPAttempt,
+    PromptRef,
+    Tokens,
+    ToolExecution,
+    Trajectory,
+    Transcript,
+    Turn,
+    Usage,
+)
+from agentcore_rl.turns import ExpandedTurn, Turns
 
 __all__ = [
     "Crosscheck",
@@ -185,155 +194,6 @@ def derive_session(run: str, task: str, sample: int, attempt: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class HTTPAttempt:
-    """One request of a turn's model call.
-
-    Attributes:
-        started_s: seconds since the rollout was accepted.
-        seconds: from sending to the last byte, or to the failure.
-        status: HTTP status; None when no answer came.
-        error: what ended it early; None when it is whole.
-        complete: the answer is whole (for a stream: `[DONE]` or a finish reason was seen).
-    """
-
-    started_s: float
-    seconds: float
-    status: int | None = None
-    error: str | None = None
-    complete: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ToolExecution:
-    """One tool call that the framework ran (or refused).
-
-    Attributes:
-        call_id: id of the tool call in the answer.
-        name: the tool.
-        arguments: what the tool was called with, after the framework's parsing; None when unknown.
-        outcome: "succeeded", "failed" (the tool raised) or "unknown_tool".
-        error: the exception's text; None when it succeeded.
-        seconds: how long it ran; None when unknown.
-        verdict: what the environment says of it (allowed, right effect); None without one.
-    """
-
-    call_id: str
-    name: str
-    arguments: Any = None
-    outcome: str = "succeeded"
-    error: str | None = None
-    seconds: float | None = None
-    verdict: Any = None
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """Token counts as the server reported them; None where it did not."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PromptRef:
-    """A prompt, as what it adds to its parent's.
-
-    Attributes:
-        keep: how many leading messages are those of the parent turn's prompt (0 without a parent).
-        new: indexes into `Rollout.messages` of the messages behind them.
-    """
-
-    keep: int = 0
-    new: Sequence[int] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """The ids of a turn, as the server gave them.
-
-    Attributes:
-        prompt_keep: how many leading ids are those of the parent turn (its prompt, then its answer).
-        prompt_new: the prompt's ids behind them; None when the server gave no prompt ids.
-        answer: the ids that were sampled.
-        logprobs: of the sampled ids, one each, natural logarithm; None when not given or when their
-            number differs from the ids'.
-    """
-
-    prompt_keep: int = 0
-    prompt_new: Sequence[int] | None = None
-    answer: Sequence[int] = ()
-    logprobs: Sequence[float] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One model call and the tool results that it led to, in stored form.
-
-    Attributes:
-        id: number of the turn in the rollout, in the order in which the calls began.
-        parent: id of the turn whose prompt and answer this prompt extends; None for a root.
-        agent: label of the agent that made the call.
-        prompt: the prompt, relative to the parent's.
-        answer: index of the answer's message; None when the call has no whole answer.
-        tools: index into `Rollout.tools`; None when the request had none.
-        model: the model id on the wire.
-        sampling: every other parameter on the wire (temperature, stream, tool_choice, ...).
-        asked: what the agent had asked for, where the wire differs.
-        finish_reason: as the server said it.
-        usage: as the server said it.
-        response_id: the answer's id.
-        tokens: ids and logprobs; None when the server gave none.
-        policy_version: of the policy that sampled; None when unknown.
-        executions: what the framework did with the answer's tool calls.
-        http: the requests that it took.
-        scope: "rollout", or "inferred" when the call came from outside the rollout's own threads.
-        source: "wire", or "callbacks" where the transport could not carry it.
-        labels: what callbacks and headers said of it.
-        suspect: reasons why this turn may not be the whole truth.
-        started_s: seconds since the rollout was accepted.
-        seconds: from the first request to the end of the answer.
-    """
-
-    id: int
-    parent: int | None
-    agent: str
-    prompt: PromptRef
-    answer: int | None
-    tools: int | None
-    model: str | None
-    sampling: Mapping[str, Any]
-    asked: Mapping[str, Any]
-    finish_reason: str | None
-    usage: Usage | None
-    response_id: str | None
-    tokens: Tokens | None
-    policy_version: int | None
-    executions: Sequence[ToolExecution]
-    http: Sequence[HTTPAttempt]
-    scope: str
-    source: str
-    labels: Mapping[str, Any]
-    suspect: Sequence[str]
-    started_s: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trajectory:
-    """What one agent experienced, in order.
-
-    Attributes:
-        agent: its label.
-        parent: label of the agent that called it; None for the first.
-        turns: its turns.
-    """
-
-    agent: str
-    parent: str | None
-    turns: Sequence[Turn]
-
-
-@dataclass(frozen=True, slots=True)
 class Crosscheck:
     """How the two witnesses agree: turns on the wire against calls that callbacks saw.
 
@@ -367,21 +227,6 @@ class Timings:
     handler_s: float
     reward_s: float | None
     total_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Transcript:
-    """Turns with the tables that they refer to.
-
-    Attributes:
-        messages: every distinct message, as raw JSON.
-        tools: every distinct list of tools, as raw JSON.
-        trajectories: one per agent.
-    """
-
-    messages: Sequence[msgspec.Raw]
-    tools: Sequence[msgspec.Raw]
-    trajectories: Sequence[Trajectory]
 
 
 @dataclass(frozen=True, slots=True)
@@ -440,122 +285,3 @@ class Rollout:
     def turns(self) -> Turns:
         """All turns in the order in which their calls began, expanded on access."""
         return Turns(self)
-
-
-@dataclass(frozen=True, slots=True)
-class ExpandedTurn:
-    """A turn with its full history. Every access expands anew; keep what you need.
-
-    Attributes:
-        stored: the turn as it is stored.
-    """
-
-    stored: Turn
-    _turns: Turns = field(repr=False, compare=False)
-
-    @property
-    def prompt(self) -> list[dict[str, Any]]:
-        """Every message of the prompt, as sent."""
-        return [self._turns.message(index) for index in self._turns.prompt_indexes(self.stored)]
-
-    @property
-    def answer(self) -> dict[str, Any] | None:
-        """The answer's message, as the server said it; None when the call has no whole answer."""
-        index = self.stored.answer
-        return None if index is None else self._turns.message(index)
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        """The prompt, then the answer if there is one."""
-        answer = self.answer
-        return self.prompt if answer is None else [*self.prompt, answer]
-
-    @property
-    def tools(self) -> list[dict[str, Any]]:
-        """The tools that the request offered, as sent."""
-        index = self.stored.tools
-        return [] if index is None else self._turns.tool_list(index)
-
-    @property
-    def prompt_ids(self) -> list[int] | None:
-        """All token ids of the prompt; None when the server gave none."""
-        return self._turns.prompt_ids(self.stored)
-
-    @property
-    def answer_ids(self) -> list[int] | None:
-        """The ids that were sampled; None when the server gave none."""
-        return None if self.stored.tokens is None else list(self.stored.tokens.answer)
-
-    def to_dict(self) -> dict[str, Any]:
-        """This turn as the seed's `rollout_data` has it: full OpenAI-style history and answer."""
-        request: dict[str, Any] = {"messages": self.messages}
-        if self.stored.tools is not None:
-            request["tools"] = self.tools
-        return {"turn_id": self.stored.id, "agent": self.stored.agent, "formatted_request": request}
-
-
-class Turns(Sequence[ExpandedTurn]):
-    """The turns of a rollout (or of a transcript), expanded on access."""
-
-    __slots__ = ("_by_id", "_order", "_source")
-
-    def __init__(self, source: Rollout | Transcript) -> None:
-        self._source = source
-        self._order = sorted(
-            (turn for path in source.trajectories for turn in path.turns), key=lambda t: t.id
-        )
-        self._by_id = {turn.id: turn for turn in self._order}
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    @overload
-    def __getitem__(self, index: int) -> ExpandedTurn: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[ExpandedTurn]: ...
-    def __getitem__(self, index: int | slice) -> ExpandedTurn | list[ExpandedTurn]:
-        if isinstance(index, slice):
-            return [ExpandedTurn(turn, self) for turn in self._order[index]]
-        return ExpandedTurn(self._order[index], self)
-
-    def message(self, index: int) -> dict[str, Any]:
-        """One message of the table, decoded."""
-        decoded: dict[str, Any] = msgspec.json.decode(self._source.messages[index])
-        return decoded
-
-    def tool_list(self, index: int) -> list[dict[str, Any]]:
-        """One list of tools of the table, decoded."""
-        decoded: list[dict[str, Any]] = msgspec.json.decode(self._source.tools[index])
-        return decoded
-
-    def _lineage(self, turn: Turn) -> list[Turn]:
-        """The turn and its ancestors, root first."""
-        line = [turn]
-        while turn.parent is not None:
-            turn = self._by_id[turn.parent]
-            line.append(turn)
-        return line[::-1]
-
-    def prompt_indexes(self, turn: Turn) -> list[int]:
-        """Indexes into `Rollout.messages` of the whole prompt of `turn`."""
-        indexes: list[int] = []
-        for ancestor in self._lineage(turn):
-            del indexes[ancestor.prompt.keep :]
-            indexes.extend(ancestor.prompt.new)
-        return indexes
-
-    def prompt_ids(self, turn: Turn) -> list[int] | None:
-        """All token ids of the prompt of `turn`; None when the server gave none."""
-        if turn.tokens is None or turn.tokens.prompt_new is None:
-            return None
-        full: list[int] = []
-        for ancestor in self._lineage(turn):
-            tokens = ancestor.tokens
-            if tokens is None or tokens.prompt_new is None:
-                full = []
-                continue
-            del full[tokens.prompt_keep :]
-            full.extend(tokens.prompt_new)
-            if ancestor is not turn:
-                full.extend(tokens.answer)
-        return full
