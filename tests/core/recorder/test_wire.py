@@ -506,6 +506,23 @@ def test_plain_client_follows_no_redirects():
         assert asyncio.run(ask()) == 200
 
 
+def test_a_process_ends_without_a_word():
+    """Connections that were kept for later are closed at its end."""
+    code = """
+import sys
+sys.path.insert(0, "tests/plugins")
+from agentcore_rl.testing import Answer, ScriptedModel
+from recording import recording_from, sync_sdk
+model = ScriptedModel([Answer("a")]).start()
+with recording_from(model.base_url):
+    sync_sdk().chat.completions.create(model="m", messages=[{"role": "user", "content": "q"}])
+"""
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-W", "error::ResourceWarning", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
+    assert done.stderr == ""
+
+
 def test_a_process_in_which_httpx_is_httpx2_works():
     """Users may alias the one to the other before anything else is imported."""
     code = """

@@ -9,6 +9,7 @@ close clients per call, which costs more than the call's own overhead.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import functools
 import os
 import ssl
@@ -94,6 +95,12 @@ class _Pools:
         self._pools: dict[str, httpx2.HTTPTransport] = {}
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        atexit.register(self._close)
+
+    def _close(self) -> None:
+        if self._pid == os.getpid():
+            for pool in self._pools.values():
+                pool.close()
 
     def get(self, scheme: str) -> httpx2.HTTPTransport:
         with self._lock:
