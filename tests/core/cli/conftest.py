@@ -98,12 +98,12 @@ def command() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs the real command in a process of its own."""
     script = Path(sys.executable).with_name("agentcore-rl")
 
-    def run(*words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    def run(*words: str, timeout_s: float = 50, **env: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [script, *words],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=timeout_s,
             env={**os.environ, **env},
             check=False,
         )

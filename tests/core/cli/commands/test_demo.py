@@ -1,6 +1,8 @@
 """`agentcore-rl demo`: the math agent on two models, side by side."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,10 +65,10 @@ def test_the_scripted_demo(command, folder):
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(150)
 def test_the_demo_on_real_models(command, folder):
     """All succeeded, none suspect, the tuned model calls its tool, ids are in the records."""
-    done = command("demo", "--tasks", "2", "--framework", "strands", "--json")
+    done = command("demo", "--tasks", "2", "--framework", "strands", "--json", timeout_s=140)
     assert done.returncode == 0, done.stderr
     *rollouts, last = map(json.loads, done.stdout.splitlines())
     assert len(rollouts) == 4
@@ -85,6 +87,15 @@ def test_the_demo_on_real_models(command, folder):
             assert all(turn.prompt_ids and turn.answer_ids for turn in rollout.turns)
     assert tuned["well_formed_calls"] > base["well_formed_calls"]
     assert last["fetching_s"] == 0
+
+
+def test_a_missing_engine_is_told_before_anything_is_fetched():
+    """One sentence with the command that installs it."""
+    code = "import sys; sys.modules['xllamacpp'] = None; from agentcore_rl.cli import main; "
+    code += "sys.exit(main(['demo']))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.endswith('which is not installed: pip install "agentcore-rl[local-model]"\n')
 
 
 def test_any_endpoint_takes_the_models_place(call, folder):

@@ -54,6 +54,7 @@ def test_it_says_how_to_reach_it(app):
         "us-west-2",
         "arn:aws:bedrock-agentcore:",
         "AWS_ACCESS_KEY_ID=",
+        "Records of rollouts go to ",
         "logs",
     ):
         assert word in out

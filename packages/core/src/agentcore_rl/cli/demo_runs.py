@@ -41,7 +41,7 @@ SCRIPTED_MODELS = ("scripted", "scripted-tools")
 
 _SAMPLING = {"temperature": 1.0, "max_tokens": 256}
 _LIMITS = Limits(max_turns=6)
-_FRAMEWORK = "AGENTCORE_RL_DEMO_FRAMEWORK"
+_FRAMEWORK = "AGENTCORE_RL_DEMO_FRAMEWORK"  # as in demo/app.py, whose import would load a framework
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from agentcore_rl.cli.terminal import StatusLine
 from agentcore_rl.endpoint import Endpoint, Secret
-from agentcore_rl.exceptions import ConfigurationError
+from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
 from agentcore_rl.settings import Settings
 
 if TYPE_CHECKING:
@@ -175,9 +175,16 @@ def model_file(status: StatusLine) -> tuple[Path, float]:
 
     Raises:
         ConfigurationError: it cannot be fetched; the message says what to do.
+        MissingDependencyError: the engine that runs it is not installed.
     """
+    from importlib.util import find_spec
+
     from agentcore_rl.local_model import fetch_model, find_model
 
+    if find_spec("xllamacpp") is None:  # said before 98 MB are fetched for nothing
+        raise MissingDependencyError(
+            'The local model needs llama.cpp, which is not installed: pip install "agentcore-rl[local-model]"'
+        )
     try:
         return find_model(), 0.0
     except ConfigurationError:

@@ -57,7 +57,7 @@ def main(args: argparse.Namespace) -> int:
 
     from agentcore_rl.cli.demo_runs import DemoTerms, collect_runs, demo_tasks, frameworks
     from agentcore_rl.cli.model_choice import model_file
-    from agentcore_rl.cli.terminal import StatusLine
+    from agentcore_rl.cli.terminal import StatusLine, shown_path
 
     terms = DemoTerms(
         tasks=demo_tasks(args.tasks),
@@ -75,7 +75,7 @@ def main(args: argparse.Namespace) -> int:
         began = time.monotonic()
         asyncio.run(collect_runs(terms, status, runs))
     except KeyboardInterrupt:
-        status.say(f"Interrupted; rollouts that had ended are stored in {terms.out}.")
+        status.say(f"Interrupted; rollouts that had ended are stored in {shown_path(terms.out)}.")
         return 130
     return _report(args, runs, time.monotonic() - began, fetching_s)
 

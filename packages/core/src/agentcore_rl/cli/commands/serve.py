@@ -33,9 +33,12 @@ def main(args: argparse.Namespace) -> int:
     """Serve until interrupted."""
     import json
     import sys
+    from pathlib import Path
 
     from agentcore_rl.local_runtime import LocalRuntime
+    from agentcore_rl.settings import Settings
 
+    records = str(Path(Settings.from_environment().store).absolute())
     runtime = LocalRuntime(args.app, port=args.port)
     runtime.start()
     if args.json:
@@ -44,10 +47,12 @@ def main(args: argparse.Namespace) -> int:
             "region": runtime.region,
             "arn": runtime.arn,
             "logs": str(runtime.directory / "logs"),
+            "records": records,
         }
         print(json.dumps(addresses), flush=True)
     else:
         print(runtime.describe(), flush=True)
+        print(f"Records of rollouts go to {records}.", flush=True)
         print("Ctrl-C ends it.", file=sys.stderr, flush=True)
     runtime.serve_forever()
     return 0

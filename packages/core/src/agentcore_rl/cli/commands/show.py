@@ -52,7 +52,7 @@ def main(args: argparse.Namespace) -> int:
     rollout = run.find(args.rollout)
     location = _location(run, rollout)
     if args.json:
-        print(json.dumps(rollout_json(rollout, location=location), ensure_ascii=False))
+        print(json.dumps(rollout_json(rollout, location=location)))
         return 0
     for line in transcript(rollout, Style(sys.stdout), location=location, full=args.full):
         print(line)
@@ -82,7 +82,7 @@ def _list(args: argparse.Namespace, run: Run, folder: Path) -> int:
     unreadable = dict(run.unreadable)
     if args.json:
         whole = {"run": run.id, "rollouts": listed, "summary": row.to_dict(), "unreadable": unreadable}
-        print(json.dumps(whole, ensure_ascii=False))
+        print(json.dumps(whole))
         return 0
     print(f"run {visible(run.id)}\n")
     if listed:
@@ -98,7 +98,7 @@ def _list(args: argparse.Namespace, run: Run, folder: Path) -> int:
     for key, reason in unreadable.items():
         print(visible(f"unreadable  {key}: {reason}"))
     if listed:
-        print(f"\nNext: agentcore-rl show {shown_path(folder)} {listed[0]['id']}")
+        print(f"\nNext: agentcore-rl show {shown_path(folder)} {visible(listed[0]['id'])}")
     return 0
 
 
