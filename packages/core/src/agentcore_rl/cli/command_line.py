@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": ("serve", "your app behind AgentCore Runtime's API, on this machine"),
     "show": ("show", "what a run left: its rollouts, or the transcript of one"),
     "local-model": ("local_model", "fetch or serve a small language model"),
+    "new-adapter": ("new_adapter", "the package of an adapter for another framework, to be filled in"),
     "doctor": ("doctor", "what is installed, what is missing, what to type"),
 }
 """Name of each command -> its module in `commands`, and what it does."""
