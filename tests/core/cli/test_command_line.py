@@ -44,7 +44,7 @@ def test_each_command_explains_itself(call, name):
     ("words", "said"),
     [
         (["shwo"], "There is no command 'shwo'; did you mean 'show'?"),
-        (["xyz"], "There is no command 'xyz'; there are demo, run, serve, show, local-model, doctor."),
+        (["xyz"], f"There is no command 'xyz'; there are {', '.join(COMMANDS)}."),
         (["--json", "demo"], "The command comes first, then its options such as '--json'"),
         (["demo", "--tasks", "0"], "'0' is no whole number of at least 1"),
         (["demo", "--tasks", "100000"], "The demo has "),
