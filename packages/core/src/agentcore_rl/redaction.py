@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -39,26 +40,18 @@ class Redactor:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         values = {str.__str__(secret) for secret in secrets if len(secret) >= SHORTEST_SECRET}
         self._values = sorted(values, key=lambda value: (-len(value), value))
-        self._escaped = any(
-            not char.isascii() or char in '"\\/' or char < " " for value in values for char in value
-        )
-        self._pattern = re.compile("|".join(map(_spellings, self._values))) if values else None
 
     def __bool__(self) -> bool:
-        return self._pattern is not None
+        return bool(self._values)
 
     def finds(self, text: str) -> bool:
         """Whether a secret stands in the text, in any spelling."""
-        if self._pattern is None:
-            return False
-        if any(value in text for value in self._values):
-            return True
-        # Only then can the slower search find more.
-        return (self._escaped or "\\u" in text) and self._pattern.search(text) is not None
+        return any(_stands(value, text) for value in self._values)
 
     def text(self, text: str) -> str:
         """The text with every secret replaced."""
-        return self._pattern.sub(REDACTED, text) if self._pattern is not None and self.finds(text) else text
+        found = tuple(value for value in self._values if _stands(value, text))
+        return _pattern(found).sub(REDACTED, text) if found else text
 
     def value(self, value: Any, *, message: bool = False) -> Any:
         """A JSON value with every secret replaced in strings, keys and integers; itself when there is none.
@@ -97,6 +90,25 @@ class Redactor:
         value = msgspec.json.decode(raw)
         new = self.value(value, message=True)
         return raw if new is value else msgspec.Raw(msgspec.json.encode(new))
+
+
+def _stands(secret: str, text: str) -> bool:
+    """Whether the secret stands in the text; looks for its escaped spellings only where there are escapes."""
+    if secret in text:
+        return True
+    return any(escape in text for escape in _escapes(secret)) and _pattern((secret,)).search(text) is not None
+
+
+@lru_cache(maxsize=32)
+def _escapes(secret: str) -> tuple[str, ...]:
+    """One of these stands in every spelling but the plain one."""
+    return ("\\u", *("\\" + _ESCAPES.get(char, char) for char in {*secret} & {*_ESCAPES, "\\"}))
+
+
+# Kept: a pattern takes milliseconds to make, and a hundred times the memory of its secrets.
+@lru_cache(maxsize=32)
+def _pattern(secrets: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join(map(_spellings, secrets)))
 
 
 def _spellings(secret: str) -> str:
