@@ -54,6 +54,11 @@ class LangGraphAdapter:
         self, *, agent: str = "main", provider_model_id: str | None = None, **sampling: Any
     ) -> BaseChatModel:
         """See `agentcore_rl_langgraph.create_openai_compatible_model`."""
+        with importing(FRAMEWORK, INSTALL):
+            # `build_agent` and `collector` need these: made at import, they are there before a fork.
+            import langchain.agents
+
+            import agentcore_rl_langgraph.collector  # noqa: F401
         from agentcore_rl_langgraph.model import create_openai_compatible_model
 
         return create_openai_compatible_model(agent=agent, provider_model_id=provider_model_id, **sampling)
