@@ -56,7 +56,7 @@ class LangGraphAdapter:
         """See `agentcore_rl_langgraph.create_openai_compatible_model`."""
         with importing(FRAMEWORK, INSTALL):
             # `build_agent` and `collector` need these: made at import, they are there before a fork.
-            import langchain.agents
+            import langchain.agents  # noqa: F401
 
             import agentcore_rl_langgraph.collector  # noqa: F401
         from agentcore_rl_langgraph.model import create_openai_compatible_model
