@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from typing import Any
 
 import pytest
 
 from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
-from agentcore_rl.model_terms import ModelTerms, check_openai, check_sampling, importing
+from agentcore_rl.model_terms import (
+    ModelTerms,
+    apply_import_env,
+    check_openai,
+    check_sampling,
+    importing,
+)
 from agentcore_rl.recorder.scope import Scope, scoped
 
 
@@ -70,3 +78,20 @@ def test_other_missing_modules_are_not_explained_away() -> None:
     """Only the framework's absence is ours to explain."""
     with pytest.raises(ModuleNotFoundError, match="no_such_module"), importing({"strands": "Strands"}, "x"):
         import no_such_module  # type: ignore[import-not-found]  # noqa: F401
+
+
+def test_what_a_framework_reads_at_import_is_set_before_it() -> None:
+    """What a person has set stands, and a framework that is not there yet needs no words."""
+    os.environ["FRAMEWORK_TRACING"] = "on"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        apply_import_env({"FRAMEWORK_TRACING": "off", "FRAMEWORK_TELEMETRY": "off"}, "no_such_framework")
+        apply_import_env({"FRAMEWORK_TRACING": "off"}, "pytest")
+    assert (os.environ["FRAMEWORK_TRACING"], os.environ["FRAMEWORK_TELEMETRY"]) == ("on", "off")
+
+
+def test_a_framework_that_came_first_is_warned_of() -> None:
+    """It has read its settings: the sentence says which, and what to do."""
+    with pytest.warns(RuntimeWarning, match=r"pytest was imported before its adapter, which sets NO_CALLS=1"):
+        apply_import_env({"NO_CALLS": "1"}, "pytest")
+    assert os.environ["NO_CALLS"] == "1"

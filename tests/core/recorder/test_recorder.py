@@ -257,6 +257,19 @@ def test_hidden_differing_and_bypassing_calls_are_told():
     assert (counts.matched, counts.wire_only, counts.callback_only, counts.differing) == (0, 1, 1, 1)
 
 
+@pytest.mark.parametrize(("told", "counts"), [("a", (1, 0)), ("b", (0, 1)), ("\ud800", (0, 1))])
+def test_a_framework_may_tell_less_than_the_whole_answer(told: str, counts: tuple[int, int]):
+    """What it does not tell is no difference; what it tells otherwise still is one."""
+    recorder = Recorder()
+    recorder.callback_started("k", agent="main")
+    turn(recorder, "q", {**reply("a"), "refusal": "untold"})
+    recorder.callback_ended(
+        "k", answer=reply(told), same=lambda said, heard: said["content"] == heard["content"]
+    )
+    crosscheck = ended(recorder).crosscheck
+    assert (crosscheck.matched, crosscheck.differing) == counts
+
+
 def test_without_a_collector_nothing_is_hidden():
     """The counts mean nothing then, and nobody is suspect for it."""
     recorder = Recorder()

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import re
+import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +20,7 @@ from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
 from agentcore_rl.recorder.scope import current_scope
 from agentcore_rl.settings import Settings
 
-__all__ = ["ModelTerms", "check_openai", "check_sampling", "importing"]
+__all__ = ["ModelTerms", "apply_import_env", "check_openai", "check_sampling", "importing"]
 
 _NOT_SAMPLING = ("messages", "model", "tools")
 _LOWEST_OPENAI = (2, 47)
@@ -131,3 +134,24 @@ def importing(modules: Mapping[str, str], install: str) -> Iterator[None]:
         raise MissingDependencyError(
             f'{missing} is not installed here. Install it with: pip install "{install}"'
         ) from None
+
+
+def apply_import_env(environment: Mapping[str, str], module: str) -> None:
+    """Set what a framework reads from the environment when it is imported; what a person has set stands.
+
+    Warns, when the adapter is imported, if the framework is there already and has read it unset.
+
+    Args:
+        environment: the adapter's `import_env`.
+        module: the framework's top-level module.
+    """
+    unset = {name: value for name, value in environment.items() if name not in os.environ}
+    os.environ.update(unset)
+    if unset and module in sys.modules:
+        settings = " ".join(f"{name}={value}" for name, value in unset.items())
+        warnings.warn(
+            f"{module} was imported before its adapter, which sets {settings}. Import the adapter first, or "
+            "set them in the environment.",
+            RuntimeWarning,
+            stacklevel=2,
+        )

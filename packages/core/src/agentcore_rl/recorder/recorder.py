@@ -143,7 +143,8 @@ class Recorder:
         self._limits = limits or Limits()
         self._redactor = Redactor(secrets)
         self._policy_version = policy_version
-        self._lock = threading.Lock()
+        # Re-entrant: an adapter that is asked for a call's prompt may look at the recorder.
+        self._lock = threading.RLock()
         self._origin = time.monotonic()
         self._graph = TurnGraph()
         self._tools = MessageTable()
@@ -379,6 +380,7 @@ class Recorder:
         answer: Mapping[str, Any] | None,
         finish_reason: str | None = None,
         usage: Usage | None = None,
+        same: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] | None = None,
     ) -> None:
         """The framework says that the call is over.
 
@@ -387,6 +389,9 @@ class Recorder:
             answer: its answer as an OpenAI message; None when it ended without one.
             finish_reason: as the framework has it; used where the wire saw nothing.
             usage: likewise.
+            same: whether an answer on the wire, and this one, are the same as far as the framework
+                tells (one that tells of tool calls but not of the text beside them, say). Asked where
+                they differ; None: then they differ.
         """
         raw = None if answer is None else _encoded(answer)
         with self._lock:
@@ -397,7 +402,7 @@ class Recorder:
             seen = [call for call in self._calls if call.callback == key]
             if raw is not None:
                 raw = self._redacted(raw, [], self._graph.messages)
-                heard.form = self._heard_form(raw, seen)
+                heard.form = self._heard_form(raw, seen, same)
             prompt, heard.prompt = heard.prompt, None
             if not seen and not heard.refused and prompt is not None and self._closed is None:
                 self._add_native(heard, prompt, raw, finish_reason, usage)
@@ -406,12 +411,19 @@ class Recorder:
             # A call inside another's (a model that asks a model) gives the place back.
             calling.set(outer.key if outer is not None and not outer.ended else None)
 
-    def _heard_form(self, raw: bytes, seen: Sequence[CallInProgress]) -> int:
-        """The form of a callback's answer; the wire's own where only broken arguments differ."""
+    def _heard_form(
+        self,
+        raw: bytes,
+        seen: Sequence[CallInProgress],
+        same: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] | None,
+    ) -> int:
+        """The form of a callback's answer; the wire's own where they differ in what cannot be compared."""
         index = seen[-1].answer_index if seen else None
         if index is not None:
             said = self._graph.messages[index]
             if has_broken_arguments(said) and loose_fingerprint(said) == loose_fingerprint(raw):
+                return self._graph.form_of(index)
+            if same is not None and _agree(same, said, raw):
                 return self._graph.form_of(index)
         return self._graph.form(raw)
 
@@ -538,7 +550,9 @@ class Recorder:
                 suspect.add("ambiguous_calls")
             if self._orphans:
                 self._counts["unplaced_tool_executions"] = len(self._orphans)
-            last = self._calls[-1] if self._calls else None
+            # The latest to end: what made the handler raise, if a call did.
+            ended = [call for call in self._calls if call.ended is not None]
+            last = max(ended, key=lambda call: call.ended or 0.0, default=None)
             failed = last is not None and (last.answer is None or not last.answer.complete)
             return Recording(
                 transcript=transcript,
@@ -600,6 +614,13 @@ def _encoded(value: Any) -> bytes:
         return msgspec.json.encode(value, enc_hook=str)
     except (TypeError, ValueError, RecursionError):  # whatever a framework may hold in a message
         return json.dumps(value, default=str, skipkeys=True).encode()
+
+
+def _agree(same: Callable[[Mapping[str, Any], Mapping[str, Any]], bool], said: bytes, heard: bytes) -> bool:
+    try:
+        return same(msgspec.json.decode(said), msgspec.json.decode(heard))
+    except (ValueError, RecursionError):  # no UTF-8, or nested too deeply to look into
+        return False
 
 
 class _CallId(msgspec.Struct):
