@@ -34,10 +34,12 @@ class Heard:
     Attributes:
         key: names the call.
         form: number of the answer's canonical form; None when it ended without one.
+        silent: it does not say what the answer was, if there was one.
     """
 
     key: str
     form: int | None
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,7 @@ def compare(wire: Iterable[Witnessed], callbacks: Iterable[Heard]) -> Verdicts:
 
     Of several turns under one callback (a framework that retries by itself) the last one is its
     answer and the others are wire only. A callback that ended without an answer matches a turn
-    without one, or with a part of one.
+    without one, or with a part of one; a silent one matches whatever came.
     """
     under: dict[str, list[Witnessed]] = {}
     wire_only: list[int] = []
@@ -72,7 +74,7 @@ def compare(wire: Iterable[Witnessed], callbacks: Iterable[Heard]) -> Verdicts:
             continue
         *earlier, last = turns
         wire_only.extend(turn.turn for turn in earlier)
-        if last.form == call.form or (call.form is None and not last.whole):
+        if call.silent or last.form == call.form or (call.form is None and not last.whole):
             matched += 1
         else:
             differing.append(last.turn)

@@ -97,6 +97,7 @@ class _Callback:
     prompt: Callable[[], Native] | None = None
     started: float = field(default_factory=time.monotonic)
     form: int | None = None
+    silent: bool = False
     refused: bool = False
     ended: bool = False
 
@@ -381,6 +382,7 @@ class Recorder:
         finish_reason: str | None = None,
         usage: Usage | None = None,
         same: Callable[[Mapping[str, Any], Mapping[str, Any]], bool] | None = None,
+        silent: bool = False,
     ) -> None:
         """The framework says that the call is over.
 
@@ -392,6 +394,8 @@ class Recorder:
             same: whether an answer on the wire, and this one, are the same as far as the framework
                 tells (one that tells of tool calls but not of the text beside them, say). Asked where
                 they differ; None: then they differ.
+            silent: without an answer, this does not say that there was none: the framework raised,
+                perhaps over an answer that does not parse, and shows nothing of it.
         """
         raw = None if answer is None else _encoded(answer)
         with self._lock:
@@ -399,6 +403,7 @@ class Recorder:
             if heard is None or heard.ended:
                 return
             heard.ended = True
+            heard.silent = silent and raw is None
             seen = [call for call in self._calls if call.callback == key]
             if raw is not None:
                 raw = self._redacted(raw, [], self._graph.messages)
@@ -528,7 +533,7 @@ class Recorder:
                     if call.source == "wire"
                 ],
                 [
-                    Heard(heard.key, heard.form)
+                    Heard(heard.key, heard.form, heard.silent)
                     for heard in self._callbacks.values()
                     if not self._only_refused(heard)
                 ],
