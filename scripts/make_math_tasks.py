@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SEED = 20261121
-COUNTS = {"train": {1: 240, 2: 200, 3: 40}, "heldout": {1: 100, 2: 60, 3: 40}}
+COUNTS = {"train": {1: 320, 2: 200, 3: 40}, "heldout": {1: 100, 2: 60, 3: 40}}
 TARGET = Path(__file__).parents[1] / "packages/core/src/agentcore_rl/demo/math"
 
 NAMES = {
@@ -95,6 +95,46 @@ ONE_STEP = {
         {n} read {ab} pages in {b} days, the same number each day. How many pages a day was that? => {ab} / {b}
         {ab} {t} are placed on {b} shelves, equally many on each. How many are on one shelf? => {ab} / {b}
         {n} cuts a {ab} meter cable into pieces of {b} meters. How many pieces are there? => {ab} / {b}
+        A farm has {a} cows and {b} sheep. How many animals does the farm have? => {a} + {b}
+        {n} walked {a} meters to school and {b} meters to the park. How far did {n} walk? => {a} + {b}
+        A train had {a} passengers. Then {b} more got in. How many passengers are in the train? => {a} + {b}
+        {n} drew {a} pictures and {m} drew {b}. How many pictures are there in all? => {a} + {b}
+        The first class has {a} students, the second {b}. What is the number of students in both? => {a} + {b}
+        {n} poured {a} liters and later {b} liters into a pool. How much water is in the pool? => {a} + {b}
+        {a} {t} lie in the red bag and {b} in the blue bag. Find the sum. => {a} + {b}
+        {n} put {b} new {t} into an album that already had {a}. How many are in the album? => {a} + {b}
+        {n} ate {b} of {a} {t}. How many are still there? => {a} - {b}
+        {m} took {b} {t} away from {n}, who had {a}. How many does {n} have after that? => {a} - {b}
+        A candle of {a} millimeters burned down by {b} millimeters. How tall is it now? => {a} - {b}
+        {n} is {a} years old and {m} is {b} years younger. How old is {m}? => {a} - {b}
+        Of {a} seats in a hall, {b} are taken. How many seats are free? => {a} - {b}
+        A jacket cost ${a}. It is now ${b} cheaper. What is the new price? => {a} - {b}
+        {n} printed {a} pages, but {b} were blank. How many pages had text? => {a} - {b}
+        A barrel with {a} gallons loses {b} gallons. What amount does the barrel still hold? => {a} - {b}
+        {n} must drive {a} miles and has driven {b}. How many miles are ahead? => {a} - {b}
+        {a} children went on a trip and {b} of them got sick. How many stayed healthy? => {a} - {b}
+        Every one of {a} students has {b} {t}. What number of {t} do they have? => {a} * {b}
+        A gardener sets {a} flowers in each of {b} beds. How many flowers is that? => {a} * {b}
+        {b} friends each pay ${a} for dinner. What does the dinner cost? => {a} * {b}
+        {n} buys {b} {t} at ${a} each. How much money is that? => {a} * {b}
+        A printer prints {a} pages per minute. How many pages come out in {b} minutes? => {a} * {b}
+        A week of holiday costs ${a}. How much do {b} weeks cost? => {a} * {b}
+        There are {b} shelves with {a} books on every shelf. What is the number of books? => {a} * {b}
+        {n} writes {a} lines an hour. How many lines are written after {b} hours? => {a} * {b}
+        One box weighs {a} pounds. What is the weight of {b} boxes? => {a} * {b}
+        A bird lays {a} eggs each month. How many eggs are laid over {b} months? => {a} * {b}
+        {n} swims {b} laps of {a} meters. How many meters does {n} swim? => {a} * {b}
+        {n} hands out {ab} {t} to {b} children, the same to each. How many does one child receive? => {ab} / {b}
+        {ab} students ride in {b} equally full buses. How many students ride in one bus? => {ab} / {b}
+        Each box takes {b} {t}. How many boxes does {n} need for {ab} {t}? => {ab} / {b}
+        {b} brothers split ${ab} evenly. How much money does each brother get? => {ab} / {b}
+        {n} earned ${ab} in {b} hours. How much is that per hour? => {ab} / {b}
+        A cook fills {ab} grams of rice into bowls of {b} grams. How many bowls are filled? => {ab} / {b}
+        {ab} players form teams of {b}. How many teams are formed? => {ab} / {b}
+        A ribbon of {ab} inches is cut into {b} equal parts. How long is each part? => {ab} / {b}
+        {n} paid ${ab} for {b} tickets. What was the price per ticket? => {ab} / {b}
+        {n} solves {ab} puzzles in {b} weeks, equally many every week. How many in one week? => {ab} / {b}
+        A baker lays {ab} rolls on trays that hold {b} rolls. How many trays are used? => {ab} / {b}
     """),
     "heldout": _templates("""
         {n} picked {a} {t} before lunch, then picked another {b} after it. How many were picked in all? => {a} + {b}
@@ -136,7 +176,7 @@ TWO_STEPS = {
         {n} works {a} hours on each of {b} days and earns ${c} an hour. How much does {n} earn? => {a} * {b} * {c}
         A bus carried {a} people. {b} got off and {c} got on. How many people are on the bus? => {a} - {b} + {c}
         {n} has ${a}. A shirt costs ${b} and a cap costs ${c}. How much money remains after buying both? => {a} - {b} - {c}
-        {n} had {a} {t}. {m} had {b} more than {n}. How many {t} do they have together? => {a} + {a} + {b}
+        {n} has {a} {t}, {m} has {b} and a teacher has {c}. How many {t} do the three have? => {a} + {b} + {c}
     """),
     "heldout": _templates("""
         {n} started with {a} {t}, received {b} as a gift, then dropped {c}. How many remain? => {a} + {b} - {c}

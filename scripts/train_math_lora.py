@@ -48,7 +48,7 @@ from agentcore_rl.local_model.engine import TUNED_ADAPTER, Engine
 
 SEED = 7
 RANK, ALPHA = 8, 16
-STEPS, ROWS, BRANCHES = 60, 2, 6
+STEPS, ROWS, BRANCHES = 80, 2, 6
 LEARNING_RATE = 1e-3
 LINEAR = {
     "q_proj": "attn_q",
@@ -171,7 +171,7 @@ def make_row(engine: Engine, problems: list[dict[str, Any]], rng: random.Random)
 def make_rows(engine: Engine) -> list[Row]:
     """All rows of the training, two thirds one-step problems."""
     rng = random.Random(SEED)
-    decks = {level: own_problems("train", level, count) for level, count in ((1, 240), (2, 200))}
+    decks = {level: own_problems("train", level, count) for level, count in ((1, 320), (2, 200))}
     drawn: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
     rows = []
     for _ in range(STEPS * ROWS):
@@ -374,7 +374,9 @@ def figures_of(
     base_url: str, model: str, tasks: list[dict[str, Any]], samples: int, verbose: bool
 ) -> dict[str, Any]:
     """Means over `samples` rollouts of each task, four at once."""
-    plan = [(task, 1000 * (index + 1)) for task in tasks for index in range(samples)]
+    # A seed of its own for each rollout: with one for all, one unlucky draw would spoil every task alike.
+    again = [task for task in tasks for _ in range(samples)]
+    plan = [(task, SEED + MOST_CALLS * index) for index, task in enumerate(again)]
     began = time.monotonic()
     with ThreadPoolExecutor(4) as pool:
         played = list(pool.map(lambda item: play(base_url, model, *item), plan))
@@ -393,16 +395,19 @@ def figures_of(
 
 
 def evaluate(samples: int, verbose: bool) -> dict[str, Any]:
-    """Held-out figures by model and level; the base model plays 50 problems of each level once."""
+    """Held-out figures by model and level.
+
+    The tuned model plays the problems of the easiest level `samples` times, the others once; the base model
+    plays 50 of each level once.
+    """
     heldout: dict[str, Any] = {"smollm2-tools": {}, "smollm2": {}}
     with LocalModel() as model:
         for name, by_level in heldout.items():
             for level in ("1", "2", "3+"):
-                tasks = [task for task in load_tasks("heldout") if min(task["level"], 3) == int(level[0])]
-                base = name == "smollm2"
-                by_level[level] = figures_of(
-                    model.base_url, name, tasks[:50] if base else tasks, 1 if base else samples, verbose
-                )
+                found = [task for task in load_tasks("heldout") if min(task["level"], 3) == int(level[0])]
+                base, url = name == "smollm2", model.base_url
+                rounds = samples if level == "1" and not base else 1
+                by_level[level] = figures_of(url, name, found[:50] if base else found, rounds, verbose)
                 print(name, level, by_level[level], flush=True)
     return heldout
 
@@ -416,9 +421,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     parser.add_argument("parts", nargs="+", choices=["train", "evaluate"])
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--samples", type=int, default=2, help="rollouts per held-out problem of the tuned model"
-    )
+    parser.add_argument("--samples", type=int, default=2, help="rollouts per one-step problem")
     parser.add_argument("--verbose", action="store_true", help="print the rollouts that earned nothing")
     options = parser.parse_args()
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
