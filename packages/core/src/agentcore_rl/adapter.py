@@ -7,6 +7,7 @@ conformance suite and evaluation use to build an agent in this framework).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -33,7 +34,8 @@ class Deviations:
             the JSON and runs the tool.
         tool_exception: what a raising tool does: "answered" (the model sees an error text) or
             "raises" (the exception leaves the agent).
-        tool_error_text: regular expression that matches the tool message of a raising tool.
+        tool_error_text: regular expression that matches the tool message of a raising tool, and of no
+            other; `{error}` in it stands for the exception's text.
         keeps_reasoning: reasoning text of an answer is sent back in the next prompt.
         keeps_text_with_tools: text beside tool calls is sent back.
         args_reserialised: argument JSON is parsed and written anew (spacing, escapes).
@@ -56,6 +58,16 @@ class Deviations:
     length_raises: bool = False
     empty_tools_list: bool = False
     hidden_calls: bool = False
+
+    def is_tool_error(self, message: str, error: str) -> bool:
+        """Whether this is the message of a tool that raised.
+
+        Args:
+            message: text of the tool message.
+            error: the exception's text.
+        """
+        pattern = self.tool_error_text.replace("{error}", re.escape(error))
+        return self.tool_exception == "answered" and re.search(pattern, message) is not None
 
 
 @runtime_checkable

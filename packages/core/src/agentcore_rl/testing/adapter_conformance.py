@@ -323,7 +323,7 @@ class AdapterConformance:
     def test_a_cancelled_run_ends(self, stream: bool) -> None:
         """Whoever cancels an agent waits for nothing; the call that was under way is in the record."""
         took: list[float] = []
-        asked: list[Callable[[], None]] = []
+        asked: list[Callable[[], object]] = []
 
         def line(call: ServedCall) -> Line:
             for tell in asked:
@@ -332,7 +332,7 @@ class AdapterConformance:
 
         async def run() -> None:
             loop, arrived = asyncio.get_running_loop(), asyncio.Event()
-            asked.append(lambda: loop.call_soon_threadsafe(arrived.set) and None)
+            asked.append(lambda: loop.call_soon_threadsafe(arrived.set))
             player = self._player()
             task = asyncio.ensure_future(player.ask(player.build()))
             async with asyncio.timeout(10):

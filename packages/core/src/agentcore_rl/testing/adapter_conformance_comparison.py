@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -69,7 +68,7 @@ class Difference:
 def conversation(script: Sequence[Answer] = SCRIPT) -> list[Message]:
     """The messages that this script spells: instructions, prompt, answers and the tools' own words.
 
-    The message of a tool that raises has no content: each framework words it.
+    The message of a tool that raises has its `error` instead of a content, which each framework words.
     """
     tools = {tool.name: tool.function for tool in TOOLS}
     messages: list[Message] = [
@@ -81,10 +80,12 @@ def conversation(script: Sequence[Answer] = SCRIPT) -> list[Message]:
         messages.append(message)
         for call in canonical(message).get("tool_calls", ()):
             function = tools[call["name"]]
-            text = None
-            if call["name"] != "fail" and function is not None:
-                text = function(**call["arguments"]["json"])
-            messages.append({"role": "tool", "tool_call_id": call["id"], "content": text})
+            told: Message = {"role": "tool", "tool_call_id": call["id"]}
+            try:
+                told["content"] = function(**call["arguments"]["json"]) if function is not None else None
+            except ValueError as error:
+                told["error"] = str(error)
+            messages.append(told)
     return messages
 
 
@@ -126,11 +127,10 @@ def _explained(expected: Message | None, recorded: Message | None, deviations: D
     if expected is None or recorded is None:
         return None
     left, right = canonical(expected), canonical(recorded)
-    raised = left["role"] == "tool" and "content" not in left
-    if raised:
+    if "error" in expected:
         text = str(right.pop("content", ""))
-        matches = deviations.tool_exception == "answered" and re.search(deviations.tool_error_text, text)
-        return "tool_error_text" if left == right and matches else None
+        error = str(expected["error"])
+        return "tool_error_text" if left == right and deviations.is_tool_error(text, error) else None
     if left == right:
         return ""
     if "tool_calls" in left and not deviations.keeps_text_with_tools:

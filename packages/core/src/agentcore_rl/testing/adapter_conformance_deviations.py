@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ HiddenCall = Callable[[Any], Awaitable[Any]]
 """Given an agent with a collector: makes the framework call the model where no callback sees it."""
 
 _SPACED = '{"a":1,  "b":2}'
+_ERROR = "this (always) fails: 42"
 _CUT = '{"a": 1, "b": 2'
 """Arguments that lack their last brace: completed, they are what the tool wants."""
 
@@ -40,7 +40,7 @@ async def measure_deviations(adapter: Any, *, hidden_call: HiddenCall | None = N
             Answer("3"),
         ]
     )
-    failed = await player.play([Answer(tool_calls=[ToolCall("fail", {"text": "no"})]), Answer("ok")])
+    failed = await player.play([Answer(tool_calls=[ToolCall("fail", {"text": _ERROR})]), Answer("ok")])
     cut = await player.play([Answer("so far", finish_reason="length")])
     bare = await player.play([Answer("ok")], tools=())
     broken = [await _broken(player, stream=stream) for stream in (False, True)]
@@ -77,7 +77,7 @@ def _fate(played: Played) -> str:
     calls = [call for message in _next_prompt(played) for call in message.get("tool_calls") or ()]
     if not calls:
         return "dropped"
-    arguments = calls[0]["function"]["arguments"]
+    arguments = str(calls[0]["function"]["arguments"])
     if arguments == _CUT:
         return "kept"
     try:
@@ -92,8 +92,8 @@ def _error_text(failed: Played, *, good: str, declared: Deviations) -> str:
     if len(failed.calls) < 2:
         return Deviations().tool_error_text
     told = str(_next_prompt(failed)[-1].get("content"))
-    pattern = declared.tool_error_text
-    return pattern if re.search(pattern, told) and not re.search(pattern, good) else told
+    tells = declared.is_tool_error(told, _ERROR) and not declared.is_tool_error(good, _ERROR)
+    return declared.tool_error_text if tells else told
 
 
 async def _hides(player: Player, hidden_call: HiddenCall) -> bool:

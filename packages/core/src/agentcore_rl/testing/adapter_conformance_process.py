@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -167,7 +167,7 @@ def _missing(adapter: str) -> dict[str, Any]:
 
     clients()
     own = {adapter.partition(".")[0]} if ":" in adapter else set()
-    sys.meta_path.insert(0, _Absent(_loaded() | own))  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Absent(_loaded() | own))
     found = _find(adapter)
     verbs = {
         "create_openai_compatible_model": found.create_openai_compatible_model,
@@ -223,7 +223,11 @@ def _talking(adapter: str, url: str) -> dict[str, Any]:
 
 def main(report: str, what: str, adapter: str, *further: str) -> None:
     """Look, and write down what was seen."""
-    looks = {"loading": _loading, "missing": _missing, "talking": _talking}
+    looks: dict[str, Callable[..., dict[str, Any]]] = {
+        "loading": _loading,
+        "missing": _missing,
+        "talking": _talking,
+    }
     seen = looks[what](adapter, *further)
     Path(report).write_text(json.dumps({**seen, "ended": time.monotonic(), "spent": _spent()}))
 
