@@ -108,7 +108,9 @@ def app_process(program: Path, folder: Path, *arguments: str, **environment: str
         )
         port = listening.getsockname()[1]
     try:
-        yield AppProcess(process.pid, port, folder)
+        app = AppProcess(process.pid, port, folder)
+        app.request("GET", "/ping")  # it has begun to serve
+        yield app
         process.terminate()
         process.wait(30)
     finally:
