@@ -27,7 +27,7 @@ def test_what_is_not_there_is_an_attribute_error():
 def test_the_library_is_silent():
     """Its logger has a handler that does nothing, and the root logger is left alone."""
     code = (
-        "import logging, agentcore_rl; print(len(logging.getLogger().handlers),"
+        "import logging, agentcore_rl.recorder.recorder; print(len(logging.getLogger().handlers),"
         "[type(h).__name__ for h in logging.getLogger('agentcore_rl').handlers])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

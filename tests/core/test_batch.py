@@ -255,8 +255,13 @@ async def test_notices_of_other_runs_stay_in_the_channel(store, tmp_path):
     theirs = Notice("other", "a", 0, 0, "s", "other/a.0/s.json", 1, "", "succeeded", None)
     await asyncio.to_thread(notices.send, theirs)
     await all_of(batch(InProcessLauncher(store, notices), notices), [task("b", seconds=0.3)])
-    found = await asyncio.to_thread(lambda: notices.receive(wait_s=5.0))
-    assert [delivery.notice for delivery in found] == [theirs]
+    found: list[Notice] = []
+    end = time.monotonic() + 5.0
+    # A notice of ours may be there as well: the LIST can find a record before it is announced.
+    while theirs not in found and time.monotonic() < end:
+        deliveries = await asyncio.to_thread(lambda: notices.receive(wait_s=1.0))
+        found += [delivery.notice for delivery in deliveries]
+    assert theirs in found
 
 
 async def test_a_store_that_is_away_for_a_while_loses_nothing(store, notices):
@@ -454,7 +459,7 @@ async def test_an_app_of_another_kind_stops_the_batch(store):
         async def start(self, session, payload):
             return {"answer": "4"}
 
-    with pytest.raises(ConfigurationError, match="is it an agentcore-rl app"):
+    with pytest.raises(ConfigurationError, match="no function under @app.rollout_entrypoint"):
         await all_of(batch(Plain(store)), [task("a")])
 
 

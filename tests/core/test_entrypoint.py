@@ -496,3 +496,17 @@ def test_the_scope_ends_with_the_rollout() -> None:
     live(request_to(None), lambda payload: None)
     assert current_scope() is None
     assert current_recorder() is None
+
+
+def test_a_framework_that_raises_at_a_cut_answer_is_judged() -> None:
+    """The answer was poor, the agent is not broken: stop reason token limit, reward called."""
+
+    def solve(payload: Any) -> None:
+        ask()
+        raise RuntimeError("max_tokens reached")
+
+    with ScriptedModel([Answer("hi", finish_reason="length")]) as model:
+        rollout = live(request_to(model.base_url), solve, reward=lambda *_: 0.0)
+    assert rollout.status is Status.SUCCEEDED
+    assert rollout.stop_reason is StopReason.TOKEN_LIMIT
+    assert rollout.reward == Reward(0.0)

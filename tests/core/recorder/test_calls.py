@@ -182,7 +182,7 @@ def test_what_the_sdk_reads_is_read():
     assert answer.complete
     assert list(answer.answer_ids or ()) == [1]
     assert answer.logprobs is None
-    assert answer.remarks == ["repaired_answer", "logprobs_incomplete"]
+    assert answer.remarks == ["repaired_answer"]
 
 
 def test_the_last_usage_counts():
@@ -236,8 +236,8 @@ def test_calls_are_put_together_by_index():
         ([(1, -0.5), (2, -1.0)], None, 5, (None, None), "token_ids_incomplete"),
         ([(None, -0.5)], None, 1, (None, None), None),
         ([(None, -0.5)], [7], 1, ([7], [-0.5]), None),
-        ([(None, -0.5)], [7, 8], 2, ([7, 8], None), "logprobs_incomplete"),
-        ([(None, None)], [7], 1, ([7], None), "logprobs_incomplete"),
+        ([(None, -0.5)], [7, 8], 2, ([7, 8], None), None),
+        ([(None, None)], [7], 1, ([7], None), None),
         ([], [7, 8], 2, ([7, 8], None), None),
         ([(None, -0.5)], [-1], 1, (None, None), "token_ids_unreadable"),
         ([(None, -0.5)], ["x"], 1, (None, None), "token_ids_unreadable"),

@@ -225,7 +225,7 @@ def test_callbacks_name_the_agent_and_are_joined():
     recording = ended(recorder)
     [path] = recording.transcript.trajectories
     assert (path.agent, path.parent) == ("planner", "main")
-    assert path.turns[number].labels == {"node": "plan", "agent": "main"}
+    assert path.turns[number].labels == {"node": "plan"}
     assert recording.crosscheck.matched == 1
     assert recording.suspect == []
 

@@ -4,11 +4,13 @@ The public names are imported when they are asked for, so that `import agentcore
 the AWS SDKs nor pydantic, an HTTP client or an agent framework.
 """
 
-import logging
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from __future__ import annotations
 
+# Type checkers take it for typing's; importing that would cost every start of the command line.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from agentcore_rl.adapter import ADAPTERS, AgentBuilder, Deviations, FrameworkAdapter
     from agentcore_rl.aws.app import AgentCoreRLApp
     from agentcore_rl.batch import BatchRunner
@@ -104,14 +106,13 @@ _HOMES = {
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-# A library is silent unless its user asks for logs.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
-
 
 def __getattr__(name: str) -> Any:
     home = _HOME_OF.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(f"{__name__}.{home}"), name)
     globals()[name] = value
     return value

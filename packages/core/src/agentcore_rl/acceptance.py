@@ -7,7 +7,6 @@ are refused. No HTTP here: `aws.app` translates.
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -25,6 +24,7 @@ from agentcore_rl.exceptions import (
     RecordNotFound,
     StoreError,
 )
+from agentcore_rl.logs import logger_of
 from agentcore_rl.request import Parsed, Probe, parse
 from agentcore_rl.rollout import Failure, FailureKind, Rollout, RolloutRequest, Status
 from agentcore_rl.settings import Settings
@@ -34,7 +34,7 @@ from agentcore_rl.stores.places import open_store
 
 __all__ = ["Acceptance"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 REMEMBERED = 10_000
 """Deliveries that are remembered, the latest; an older one is answered by its stored record."""

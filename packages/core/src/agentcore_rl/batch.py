@@ -326,8 +326,8 @@ class BatchRunner:
         key = answer.get("probe_key")
         if not isinstance(key, str):
             raise ConfigurationError(
-                "The app answered the question where it writes with something else; "
-                "is it an agentcore-rl app of this release?"
+                "The app was asked where it writes its records and answered something else: it has no "
+                "function under @app.rollout_entrypoint, or is no agentcore-rl app of this release."
             )
         there = next(
             (answer[name] for name in ("store", "location") if isinstance(answer.get(name), str)), None

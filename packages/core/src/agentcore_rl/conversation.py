@@ -76,6 +76,7 @@ class _Node:
     keep: int
     new: tuple[int, ...]
     end: int  # trie position behind the prompt
+    place: str
     answer: int | None = None
 
 
@@ -83,7 +84,7 @@ class _Node:
 class _Agent:
     """What one agent's turns look like so far."""
 
-    last_answered: int | None = None
+    last_answered: dict[str, int] = field(default_factory=dict)  # place -> turn
     ends: dict[int, int] = field(default_factory=dict)  # trie position behind prompt and answer -> turn
 
 
@@ -102,12 +103,14 @@ class TurnGraph:
         self._agents: dict[str, _Agent] = {}
         self._leaf: tuple[int, list[int]] | None = None  # the last turn placed and its whole prompt
 
-    def add(self, prompt: Iterable[bytes], *, agent: str = "main") -> Placement:
+    def add(self, prompt: Iterable[bytes], *, agent: str = "main", place: str = "") -> Placement:
         """Place the prompt of a new turn.
 
         Args:
             prompt: its messages as raw JSON, in order.
             agent: who makes the call; paths of different agents are kept apart.
+            place: where in the agent (a node of its graph); each may have a conversation of its own,
+                or go on with another's.
         """
         indexes = [self._message(raw) for raw in prompt]
         mine = self._agents.setdefault(agent, _Agent())
@@ -124,9 +127,10 @@ class TurnGraph:
             while keep < most and before[keep] == indexes[keep]:
                 keep += 1
         turn = len(self._nodes)
-        self._nodes.append(_Node(agent, parent, keep, tuple(indexes[keep:]), position))
+        self._nodes.append(_Node(agent, parent, keep, tuple(indexes[keep:]), position, place))
         self._leaf = (turn, indexes)
-        forked = mine.last_answered is not None and parent != mine.last_answered
+        last = mine.last_answered.get(place)
+        forked = last is not None and (parent is None or last not in self.path(parent))
         return Placement(turn, parent, keep, tuple(indexes[keep:]), forked)
 
     def answer(self, turn: int, message: bytes) -> int:
@@ -144,7 +148,7 @@ class TurnGraph:
         mine.ends[end] = turn
         if has_broken_arguments(message):
             self._mended[node.end, loose_fingerprint(message)] = end
-        mine.last_answered = turn
+        mine.last_answered[node.place] = turn
         return node.answer
 
     def prompt(self, turn: int) -> list[int]:

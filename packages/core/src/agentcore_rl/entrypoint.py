@@ -11,7 +11,6 @@ import asyncio
 import contextvars
 import copy
 import inspect
-import logging
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from typing import Any
 from agentcore_rl.codec import ROLLOUT_DATA, check_json, envelope_conflicts, salvage
 from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import ContractError
+from agentcore_rl.logs import logger_of
 from agentcore_rl.recorder.recorder import Recorder, Recording, RolloutData
 from agentcore_rl.recorder.scope import Scope, rollout_scope, scoped
 from agentcore_rl.reward import Reward, raised_by_reward, to_reward
@@ -41,7 +41,7 @@ from agentcore_rl.software import software_versions
 
 __all__ = ["Entrypoint", "RolloutLife"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +253,9 @@ class RolloutLife:
             if ended.raised and ended.failure is not None and ended.failure.kind is FailureKind.AGENT:
                 # The refusal of a further model call made the framework raise: a limit, no failure.
                 ended.failure, ended.output = None, None
+        elif ended.failure is not None and ended.failure.kind is FailureKind.AGENT and recording.last_cut:
+            # Some frameworks raise where an answer is cut at its limit of tokens: it is judged all the same.
+            ended.failure, ended.stop_reason = None, StopReason.TOKEN_LIMIT
         elif (
             ended.failure is not None
             and ended.failure.kind is FailureKind.AGENT

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import logging
 
-from agentcore_rl.recorder.scope import current_scope
-
-__all__ = ["RolloutLogFilter", "show_warnings"]
+__all__ = ["RolloutLogFilter", "logger_of", "show_warnings"]
 
 _ROOT = "agentcore_rl"
+
+
+def logger_of(module: str) -> logging.Logger:
+    """The logger of a module of ours; silent unless the process asks for logs."""
+    ours = logging.getLogger(_ROOT)
+    if not ours.handlers:
+        ours.addHandler(logging.NullHandler())
+    return logging.getLogger(module)
 
 
 class RolloutLogFilter(logging.Filter):
@@ -19,6 +25,8 @@ class RolloutLogFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Always true; adds the attribute."""
+        from agentcore_rl.recorder.scope import current_scope  # which logs itself
+
         scope = current_scope()
         record.rollout = (scope.rollout if scope is not None else None) or "-"
         return True

@@ -92,7 +92,7 @@ def _text(form: Any) -> bytes:
 
 
 def loose_fingerprint(raw: bytes | msgspec.Raw) -> bytes:
-    """Like `fingerprint`, but the arguments of tool calls are left out of the comparison."""
+    """Like `fingerprint`, but neither arguments nor the order of tool calls are compared."""
     try:
         message = msgspec.json.decode(raw)
     except (ValueError, RecursionError):
@@ -100,9 +100,11 @@ def loose_fingerprint(raw: bytes | msgspec.Raw) -> bytes:
     if not isinstance(message, dict) or not isinstance(message.get("tool_calls"), list):
         return fingerprint(raw)
     form = canonical(message)
-    form["tool_calls"] = [
+    calls = [
         {**call, "arguments": None} if isinstance(call, dict) else call for call in form.get("tool_calls", ())
     ]
+    # Some frameworks move a broken call behind the others.
+    form["tool_calls"] = sorted(calls, key=repr)
     return hashlib.blake2b(_text(form), digest_size=16).digest()
 
 

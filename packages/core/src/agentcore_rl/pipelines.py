@@ -13,7 +13,6 @@ drains its spool may be slower than the news of its death.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import sqlite3
 import time
@@ -36,13 +35,14 @@ from agentcore_rl.exceptions import (
 from agentcore_rl.flight import Item, Pace, start_failure, unreadable
 from agentcore_rl.journal import Journal
 from agentcore_rl.launchers import Launcher, SessionStatus
+from agentcore_rl.logs import logger_of
 from agentcore_rl.outcome import RolloutOutcome
 from agentcore_rl.rollout import Failure, FailureKind, Rollout, Status
 from agentcore_rl.stores import Notices, RecordStore
 
 __all__ = ["Pipelines", "finish"]
 
-_log = logging.getLogger(__name__)
+_log = logger_of(__name__)
 T = TypeVar("T")
 
 

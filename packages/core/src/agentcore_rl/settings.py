@@ -14,6 +14,7 @@
 | AGENTCORE_RL_MODEL_TIMEOUT_S | seconds without a byte before a model call counts as lost | 600 |
 | AGENTCORE_RL_MODEL_RETRIES | further HTTP attempts of a model call | 4 |
 | AGENTCORE_RL_MODEL_FILE | file of the local model | found where it is installed or fetched |
+| AGENTCORE_RL_DEMO_FRAMEWORK | framework of the demo's agent | the first that is installed |
 
 A pattern is shell style (`*`, `?`, `[...]`) within each '/'-separated part, and a closing `/*` takes
 everything behind it; `*` alone opens a fence, and the app says so at start.

@@ -8,7 +8,6 @@ process left in its spool is delivered by the next one.
 
 from __future__ import annotations
 
-import logging
 import os
 import random
 import threading
@@ -26,6 +25,7 @@ from agentcore_rl.exceptions import (
     StoreError,
     StoreUnavailable,
 )
+from agentcore_rl.logs import logger_of
 from agentcore_rl.spool import Address, Spool, SpoolEntry, SpoolFile, SpoolFolder
 from agentcore_rl.stores import Notice, Notices, RecordStore
 from agentcore_rl.stores.keys import check_key
@@ -33,7 +33,7 @@ from agentcore_rl.stores.places import open_notices, open_store
 
 __all__ = ["Sink", "drain_orphans"]
 
-_log = logging.getLogger(__name__)
+_log = logger_of(__name__)
 
 FIRST_RETRY_S = 0.1
 LONGEST_RETRY_S = 10.0

@@ -14,7 +14,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import itertools
-import logging
 import os
 import secrets
 import threading
@@ -28,12 +27,13 @@ from pathlib import Path
 import msgspec
 
 from agentcore_rl.exceptions import RecordUnreadable, StoreUnavailable
+from agentcore_rl.logs import logger_of
 from agentcore_rl.stores import Notice
 from agentcore_rl.stores.directory import make_folder, sync_folder, translated, write_durably
 
 __all__ = ["Address", "Spool", "SpoolEntry", "SpoolFile", "SpoolFolder"]
 
-_log = logging.getLogger(__name__)
+_log = logger_of(__name__)
 _MAGIC = b"agentcore-rl/spool/1"
 
 

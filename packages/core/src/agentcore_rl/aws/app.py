@@ -11,7 +11,6 @@ import contextlib
 import contextvars
 import functools
 import inspect
-import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, overload
@@ -23,7 +22,7 @@ from starlette.middleware import Middleware
 from agentcore_rl.acceptance import Acceptance
 from agentcore_rl.entrypoint import Entrypoint
 from agentcore_rl.exceptions import ConfigurationError, RequestRefused
-from agentcore_rl.logs import show_warnings
+from agentcore_rl.logs import logger_of, show_warnings
 from agentcore_rl.recorder.scope import Scope, scoped
 from agentcore_rl.request import is_rollout
 from agentcore_rl.settings import Settings
@@ -31,7 +30,7 @@ from agentcore_rl.sink import Sink
 
 __all__ = ["AgentCoreRLApp"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _UNDECLARED: Any = object()

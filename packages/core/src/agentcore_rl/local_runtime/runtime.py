@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import shutil
 import signal
@@ -22,13 +21,14 @@ from agentcore_rl.launchers import SessionStatus
 from agentcore_rl.local_runtime.app_file import find_app_file
 from agentcore_rl.local_runtime.front import ARN, SESSION_HEADER, Front
 from agentcore_rl.local_runtime.table import SessionTable
+from agentcore_rl.logs import logger_of
 from agentcore_rl.settings import Settings
 from agentcore_rl.sink import drain_orphans
 
 __all__ = ["LocalRuntime"]
 
 T = TypeVar("T")
-_log = logging.getLogger(__name__)
+_log = logger_of(__name__)
 _BACKLOG = 1024
 _DRAIN_S = 5.0
 # The BLAS libraries start a thread per core in every process, which a machine full of sessions cannot use.

@@ -327,7 +327,8 @@ class AnswerReader:
         if values and len(values) == len(answer.answer_ids):
             answer.logprobs = array("d", values)
         elif entries:
-            self._note("logprobs_incomplete")
+            # No logprobs then, rather than shifted ones; the messages and the ids are whole all the same.
+            return
 
 
 def _repaired(payload: bytes) -> _Body | None:

@@ -7,7 +7,6 @@ retry is worth making, and tells the recorder how it ended.
 from __future__ import annotations
 
 import email.utils
-import logging
 import random
 import time
 import traceback
@@ -20,6 +19,7 @@ import msgspec
 
 from agentcore_rl.endpoint import Endpoint
 from agentcore_rl.exceptions import ConfigurationError, ModelCallRefused
+from agentcore_rl.logs import logger_of
 from agentcore_rl.recorder.calls import Answer, AnswerReader, prepare
 from agentcore_rl.recorder.recorder import CallInProgress, Recorder
 from agentcore_rl.recorder.scope import Scope, find_scope
@@ -27,7 +27,7 @@ from agentcore_rl.rollout import HTTPAttempt
 
 __all__ = ["LABEL", "PLACEHOLDER_URL", "Exchange", "Refusal"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 LABEL = "x-agentcore-rl-"
 """Headers that start so are labels for the recorder; they never leave the process."""
@@ -76,6 +76,7 @@ class Exchange:
     Attributes:
         refusal: set when the call must not be sent; nothing else is usable then.
         method, url, headers, body: what goes on the wire.
+        timeout_s: seconds without a byte before the call counts as lost.
     """
 
     def __init__(self, method: str, url: str, headers: Iterable[tuple[str, str]], body: bytes) -> None:
@@ -91,6 +92,7 @@ class Exchange:
         self._attempt_started = 0.0
         self._attempt_open = False
         self._streamed = False
+        self.timeout_s = 0.0
         self._done = False
         labels, plain = _split(headers)
         try:
@@ -98,6 +100,7 @@ class Exchange:
             if scope.endpoint is None:
                 raise ConfigurationError(_NO_ENDPOINT if scope.recorder is None else _NO_ROLLOUT_ENDPOINT)
             self._scope = scope
+            self.timeout_s = scope.endpoint.timeout_s
             self.url = scope.endpoint.base_url.rstrip("/") + _suffix(url)
             self.headers = _headers(plain, scope.endpoint)
             self._prepare(scope, scope.endpoint, labels, inferred)

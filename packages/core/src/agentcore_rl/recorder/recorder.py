@@ -7,7 +7,6 @@ each message once.
 from __future__ import annotations
 
 import json
-import logging
 import threading
 import time
 from array import array
@@ -21,6 +20,7 @@ import msgspec
 from agentcore_rl.conversation import MessageTable, Placement, TurnGraph
 from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import LimitReached, RolloutClosed
+from agentcore_rl.logs import logger_of
 from agentcore_rl.messages import has_broken_arguments, loose_fingerprint
 from agentcore_rl.recorder.calls import Answer, Ask
 from agentcore_rl.recorder.crosscheck import Heard, Witnessed, compare
@@ -42,7 +42,7 @@ from agentcore_rl.rollout import (
 
 __all__ = ["CallInProgress", "Native", "Recorder", "Recording", "RolloutData", "calling"]
 
-logger = logging.getLogger(__name__)
+logger = logger_of(__name__)
 
 calling: ContextVar[str | None] = ContextVar("agentcore_rl_calling", default=None)
 """Key of the model call that the framework's callbacks have announced in this context."""
@@ -114,6 +114,7 @@ class Recording:
         counts: further numbers.
         last_call_failed: the last call that was sent got no whole answer.
         endpoint_silent: and that was because the endpoint gave none (as opposed to refusing).
+        last_cut: the last answer was cut at its limit of tokens (finish reason `length`).
     """
 
     transcript: Transcript
@@ -123,6 +124,7 @@ class Recording:
     counts: Mapping[str, int]
     last_call_failed: bool
     endpoint_silent: bool
+    last_cut: bool
 
 
 class Recorder:
@@ -194,7 +196,8 @@ class Recorder:
             suspect: list[str] = []
             prompt = [self._redacted(raw, suspect, self._graph.messages) for raw in ask.messages]
             agent = self._agent(labels, heard)
-            placement = self._graph.add(prompt, agent=agent)
+            node = heard.labels.get("node") if heard is not None else None
+            placement = self._graph.add(prompt, agent=agent, place=str(node or ""))
             if placement.forked:
                 suspect.append("forked")
             if inferred:
@@ -215,7 +218,7 @@ class Recorder:
                     sampling=self._one(ask.sampling),
                     asked=self._one(ask.asked),
                 ),
-                labels=self._one({**(heard.labels if heard else {}), **labels}),
+                labels=self._one({**(heard.labels if heard else {}), **_told(labels)}),
                 callback=heard.key if heard is not None else None,
                 inferred=inferred,
                 started=time.monotonic(),
@@ -456,7 +459,7 @@ class Recorder:
                 "A call that only callbacks saw has no form as OpenAI messages (%s).", type(error).__name__
             )
             return
-        placement = self._graph.add(messages, agent=heard.agent)
+        placement = self._graph.add(messages, agent=heard.agent, place=str(heard.labels.get("node") or ""))
         call = CallInProgress(
             placement=placement,
             agent=heard.agent,
@@ -567,6 +570,9 @@ class Recorder:
                 counts=dict(self._counts),
                 last_call_failed=failed,
                 endpoint_silent=failed and last is not None and _silent(last.http),
+                last_cut=last is not None
+                and last.answer is not None
+                and last.answer.finish_reason == "length",
             )
 
     def _only_refused(self, heard: _Callback) -> bool:
@@ -626,6 +632,11 @@ def _agree(same: Callable[[Mapping[str, Any], Mapping[str, Any]], bool], said: b
         return same(msgspec.json.decode(said), msgspec.json.decode(heard))
     except (ValueError, RecursionError):  # no UTF-8, or nested too deeply to look into
         return False
+
+
+def _told(labels: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Without the label of a model that was given none."""
+    return {name: value for name, value in labels.items() if (name, value) != ("agent", "main")}
 
 
 class _CallId(msgspec.Struct):

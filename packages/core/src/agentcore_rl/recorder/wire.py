@@ -76,8 +76,17 @@ def _request(exchange: Exchange, original: httpx2.Request) -> httpx2.Request:
         exchange.url,
         headers=exchange.headers,
         content=exchange.body,
-        extensions=dict(original.extensions),
+        extensions={**original.extensions, "timeout": _timeout(original, exchange.timeout_s)},
     )
+
+
+def _timeout(original: httpx2.Request, longest_s: float) -> dict[str, float | None]:
+    """The SDK's timeouts, none of them longer than the endpoint's."""
+    given = original.extensions.get("timeout") or {}
+    return {
+        name: longest_s if given.get(name) is None else min(given[name], longest_s)
+        for name in ("connect", "read", "write", "pool")
+    }
 
 
 def _failure(error: BaseException) -> str:
