@@ -190,6 +190,21 @@ def test_the_longest_path_is_the_parent():
     assert graph.add([Q, A, Q, A, Q]).parent == 1
 
 
+def test_text_beside_tool_calls_may_be_left_out():
+    """Some frameworks send the calls alone; other calls, or other text, are an edit still."""
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = {"role": "assistant", "content": "so", "tool_calls": [call]}
+    graph = TurnGraph()
+    graph.answer(graph.add([Q]).turn, raw(said))
+    shortened = raw({**said, "content": None})
+    follows = graph.add([Q, shortened, Q])
+    assert (follows.parent, follows.forked, follows.keep) == (0, False, 1)
+    assert [graph.messages[index] for index in graph.prompt(follows.turn)] == [Q, shortened, Q]
+    assert graph.add([Q, raw(said), Q]).parent == 0
+    for edit in ({**said, "content": "no"}, {**said, "content": None, "tool_calls": [{**call, "id": "d"}]}):
+        assert graph.add([Q, raw(edit), Q]).forked
+
+
 def test_an_answer_comes_once():
     """A second answer of a turn is an error of the caller."""
     graph = TurnGraph()

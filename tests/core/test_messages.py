@@ -14,6 +14,7 @@ from agentcore_rl.messages import (
     fingerprint,
     has_broken_arguments,
     loose_fingerprint,
+    without_text_beside_calls,
 )
 
 
@@ -150,3 +151,14 @@ def test_broken_arguments_are_compared_loosely():
     assert loose_fingerprint(raw({"role": "user", "content": "a"})) == fingerprint(
         b'{"content":"a","role":"user"}'
     )
+
+
+def test_text_beside_calls_can_be_left_out():
+    """Only where there is both; the calls stay as they are."""
+    said = {**call("{}"), "content": "so"}
+    shortened = without_text_beside_calls(raw(said))
+    assert shortened is not None
+    assert json.loads(shortened) == {**said, "content": None}
+    for other in (call("{}"), {"role": "assistant", "content": "so"}, {**call("{}"), "content": ""}, "text"):
+        assert without_text_beside_calls(raw(other)) is None
+    assert without_text_beside_calls(b"{broken") is None

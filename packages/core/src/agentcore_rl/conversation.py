@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from agentcore_rl.messages import fingerprint, has_broken_arguments, loose_fingerprint
+from agentcore_rl.messages import (
+    fingerprint,
+    has_broken_arguments,
+    loose_fingerprint,
+    without_text_beside_calls,
+)
 
 __all__ = ["MessageTable", "Placement", "TurnGraph"]
 
@@ -148,6 +153,10 @@ class TurnGraph:
         mine.ends[end] = turn
         if has_broken_arguments(message):
             self._mended[node.end, loose_fingerprint(message)] = end
+        # As with reasoning, what a framework leaves out is no edit.
+        shortened = without_text_beside_calls(message)
+        if shortened is not None:
+            self._trie.setdefault((node.end, self.form(shortened)), end)
         mine.last_answered[node.place] = turn
         return node.answer
 

@@ -22,6 +22,7 @@ __all__ = [
     "fingerprint",
     "has_broken_arguments",
     "loose_fingerprint",
+    "without_text_beside_calls",
 ]
 
 Message = dict[str, Any]
@@ -106,6 +107,20 @@ def loose_fingerprint(raw: bytes | msgspec.Raw) -> bytes:
     # Some frameworks move a broken call behind the others.
     form["tool_calls"] = sorted(calls, key=repr)
     return hashlib.blake2b(_text(form), digest_size=16).digest()
+
+
+def without_text_beside_calls(raw: bytes | msgspec.Raw) -> bytes | None:
+    """This message with its tool calls alone; None where it has no text beside tool calls.
+
+    Some frameworks send it back like this.
+    """
+    try:
+        message = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    if not isinstance(message, dict) or not message.get("tool_calls") or not message.get("content"):
+        return None
+    return msgspec.json.encode({**message, "content": None})
 
 
 def has_broken_arguments(raw: bytes | msgspec.Raw) -> bool:
