@@ -184,7 +184,7 @@ def test_the_agents_of_a_team_stand_side_by_side(play, stream: bool):
 
 
 def test_a_selector_is_an_agent_of_its_own(play):
-    """Its calls choose who speaks; each shows the talk anew as one message, which the record calls a fork."""
+    """Its calls choose who speaks; each shows the talk anew, which is no edit."""
 
     async def handler() -> None:
         model = create_openai_compatible_model()
@@ -203,7 +203,7 @@ def test_a_selector_is_an_agent_of_its_own(play):
         "bob": (None, 1),
     }
     assert played.agreement == (4, 0, 0, 0)
-    assert played.recording.suspect == ["forked"]
+    assert played.recording.suspect == []
 
 
 def test_a_handoff_is_a_tool_execution(play):
@@ -300,7 +300,7 @@ def test_a_team_as_a_tool_has_its_own_agents(play):
 
 
 def test_a_models_call_in_a_users_tool_is_the_tools(play):
-    """The agent that a tool makes for itself is named by the tool, unless its client has a label."""
+    """The agent that a tool makes for itself is named by the tool; made anew, it begins anew."""
 
     async def handler() -> None:
         async def ask_expert(question: str) -> str:
@@ -308,15 +308,11 @@ def test_a_models_call_in_a_users_tool_is_the_tools(play):
 
         tool = FunctionTool(ask_expert, description="Ask.")
         await plain_agent("lead", tools=[tool]).run(task="Begin.")
-        await plain_agent("next").run(task="Begin.")
 
-    script = [
-        Answer(tool_calls=[ToolCall("ask_expert", {"question": "?"})]),
-        *map(Answer, ["!", "ok", "no tool"]),
-    ]
-    played = play(script, handler)
-    assert [turn.stored.agent for turn in played.turns] == ["main", "ask_expert", "main", "main"]
-    assert paths(played)["ask_expert"] == ("main", 1)
+    asked = Answer(tool_calls=[ToolCall("ask_expert", {"question": "?"})])
+    played = play([asked, Answer("!"), asked, Answer("!!"), Answer("ok")], handler)
+    assert paths(played) == {"main": (None, 3), "ask_expert": ("main", 2)}
+    assert played.recording.suspect == []
 
 
 def test_an_agent_that_was_broken_off_in_its_tools_leaves_no_trace(play):

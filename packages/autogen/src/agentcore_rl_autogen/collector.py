@@ -9,6 +9,7 @@ logger's level and handlers are other people's, and one listener per rollout wou
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
 import json
 import logging
@@ -39,6 +40,8 @@ _speaker: ContextVar[str | None] = ContextVar("agentcore_rl_autogen_speaker", de
 """Who made the latest model call here."""
 _streamed: ContextVar[Sequence[Any]] = ContextVar("agentcore_rl_autogen_streamed", default=())
 """The prompt of the latest streamed call of another client."""
+_MANAGERS = ("GroupChatManager", "Orchestrator")
+"""Ends of team managers' names. Each of their calls shows the talk anew: none goes on with the last."""
 _FINISH_REASONS = {"function_calls": "tool_calls", "unknown": None}
 
 
@@ -73,14 +76,13 @@ class _Tools:
     started: float = field(default_factory=time.monotonic)
     ended: list[tuple[str, Any, float]] = field(default_factory=list)
 
-    def named(self, prompt: Sequence[Any]) -> str:
-        """The tool in which a call with this prompt is made; several names where it may be any of them."""
-        names = {call.name for call in self.calls}
-        if len(names) > 1:
-            # Which one does an agent as a tool belong to? It is given the tool's task as it stands.
-            said = [message.content for message in prompt if isinstance(getattr(message, "content", 0), str)]
-            names = {call.name for call in self.calls if _task(call.arguments) in said} or names
-        return "|".join(sorted(names))
+    def around(self, prompt: Sequence[Any]) -> Sequence[Any]:
+        """The calls in one of which a model is given this prompt."""
+        if len(self.calls) == 1:
+            return self.calls
+        # An agent as a tool is given the tool's task as it stands.
+        said = [message.content for message in prompt if isinstance(message.content, str)]
+        return [call for call in self.calls if _task(call.arguments) in said] or self.calls
 
 
 _inside: ContextVar[_Tools | None] = ContextVar("agentcore_rl_autogen_inside", default=None)
@@ -107,14 +109,8 @@ class ModelCall:
     def __enter__(self) -> ModelCall:
         self._recorder = current_recorder() if _EARS[0].attached else None
         if self._recorder is not None:
-            agent, parent = _who(self._prompt)
-            if self._label != "main":
-                agent = self._label
-            _speaker.set(agent)
             _announced.set(True)
-            self._recorder.callback_started(
-                self._key, agent=agent, parent=None if parent == agent else parent, prompt=self._native
-            )
+            _start(self._recorder, self._key, self._label, self._prompt, self._native)
         return self
 
     def answered(self, answer: Any) -> None:
@@ -140,18 +136,29 @@ class ModelCall:
         )
 
 
-def _who(prompt: Sequence[Any]) -> tuple[str, str | None]:
-    """Who calls a model here, and the agent in whose tool."""
+def _start(
+    recorder: Recorder, key: str, label: str, prompt: Sequence[Any], native: Callable[[], Native] | None
+) -> None:
+    """Tell that a model call begins: whose it is, and in whose tool."""
     inside, place = _inside.get(), _place()
     # An agent waits for its tools, which run in tasks of their own: what its own task calls is not
     # in them, even if they never told their end.
     while inside is not None and inside.task() is asyncio.current_task():
         inside = inside.outer
-    if inside is None:
-        return _name(place) or "main", None
-    if place != inside.place:
-        return _name(place) or "main", inside.agent  # a team in a tool
-    return inside.named(prompt), inside.agent
+    agent = _name(place) or "main"
+    labels: dict[str, str] = {}
+    if inside is not None and inside.place == place:  # else it is a team in a tool
+        calls = inside.around(prompt)
+        agent = "|".join(sorted({call.name for call in calls}))
+        if len(calls) == 1:
+            # Called again, a tool may begin a new conversation.
+            labels["node"] = calls[0].id
+    elif agent.endswith(_MANAGERS):
+        labels["node"] = key
+    agent = agent if label == "main" else label
+    parent = inside.agent if inside is not None and inside.agent != agent else None
+    _speaker.set(agent)
+    recorder.callback_started(key, agent=agent, parent=parent, labels=labels, prompt=native)
 
 
 def _place() -> str | None:
@@ -313,15 +320,9 @@ def _hear_call(
 ) -> None:
     """A call of a client that is not ours, told when it is over: what AutoGen says is the record."""
     answer, finish_reason, model = _answer(response)
-    agent, parent = _who(())
-    _speaker.set(agent)
     key = f"autogen-{next(_keys)}"
-    recorder.callback_started(
-        key,
-        agent=agent,
-        parent=None if parent == agent else parent,
-        prompt=lambda: Native(_checked(prompt), told.get("tools") or (), model),
-    )
+    native = functools.partial(_native, prompt, told.get("tools") or (), model)
+    _start(recorder, key, "main", (), native)
     recorder.callback_ended(
         key,
         answer=answer,
@@ -330,8 +331,8 @@ def _hear_call(
     )
 
 
-def _checked(prompt: Sequence[Any]) -> list[Message]:
-    """The prompt, if the client has it in OpenAI's form: each client tells it in its own.
+def _native(prompt: Sequence[Any], tools: Sequence[Any], model: str | None) -> Native:
+    """A call as its client logs it, if it does so in OpenAI's form: each client has its own.
 
     Raises:
         TypeError: it has another form.
@@ -341,7 +342,7 @@ def _checked(prompt: Sequence[Any]) -> list[Message]:
         kinds = {part.get("type") for part in parts if isinstance(part, Mapping)} if parts else set()
         if not isinstance(message, Mapping) or not kinds <= {"text", "image_url"}:
             raise TypeError("this client's messages are not OpenAI's")
-    return list(prompt)
+    return Native(list(prompt), tools, model)
 
 
 def _answer(response: Mapping[str, Any]) -> tuple[Message | None, str | None, str | None]:
