@@ -7,8 +7,10 @@ conformance suite and evaluation use to build an agent in this framework).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -42,6 +44,7 @@ class Deviations:
         content_parts: text is sent as a list of parts instead of a string.
         adds_name: messages carry a `name` that the author did not write.
         length_raises: a finish reason of `length` raises instead of returning the text so far.
+        empty_raises: an answer without text and tool calls raises instead of being returned.
         empty_tools_list: `tools: []` is sent when the agent has none.
         hidden_calls: there are model calls that no callback sees.
     """
@@ -56,6 +59,7 @@ class Deviations:
     content_parts: bool = False
     adds_name: bool = False
     length_raises: bool = False
+    empty_raises: bool = False
     empty_tools_list: bool = False
     hidden_calls: bool = False
 
@@ -174,6 +178,18 @@ class _Adapters(Mapping[str, Any]):
                 f"There is no adapter for {name!r} here (installed: {', '.join(self) or 'none'}). "
                 f'Install it with: pip install "agentcore-rl-{package}"'
             ) from None
+
+    def import_env(self) -> dict[str, str]:
+        """What the installed frameworks must find in the environment before they are imported.
+
+        Sessions that are started for an app get it, whatever framework the app uses. What a person
+        has set stands; adapters that cannot be loaded are left out.
+        """
+        merged: dict[str, str] = {}
+        for name in self:
+            with suppress(Exception):  # its own import says what is wrong with it, where it is used
+                merged |= self[name].import_env
+        return {name: value for name, value in merged.items() if name not in os.environ}
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._found()))

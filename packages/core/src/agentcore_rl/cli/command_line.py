@@ -20,6 +20,7 @@ COMMANDS = {
     "run": ("run", "rollouts of your app over a task file"),
     "serve": ("serve", "your app behind AgentCore Runtime's API, on this machine"),
     "show": ("show", "what a run left: its rollouts, or the transcript of one"),
+    "frameworks": ("frameworks", "the adapters that are installed, and how their messages deviate"),
     "local-model": ("local_model", "fetch or serve a small language model"),
     "new-adapter": ("new_adapter", "the package of an adapter for another framework, to be filled in"),
     "doctor": ("doctor", "what is installed, what is missing, what to type"),

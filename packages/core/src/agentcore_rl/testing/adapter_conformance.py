@@ -35,6 +35,7 @@ from agentcore_rl.testing.adapter_conformance_player import (
     Played,
     Player,
     Way,
+    record_in_app,
     said,
 )
 from agentcore_rl.testing.adapter_conformance_process import Seen, look
@@ -181,6 +182,29 @@ class AdapterConformance:
             "the tool's run is recorded"
         )
 
+    @pytest.mark.parametrize("way", ["async", "sync"])
+    def test_an_app_stores_the_record(self, way: Way, tmp_path: Path) -> None:
+        """A rollout entrypoint behind AgentCore's API, sync or async: the record is the wire as well."""
+        player = self._player()
+
+        async def awaited(payload: Any) -> str:
+            return await player.ask(player.build(), payload["prompt"])
+
+        def called(payload: Any) -> str:
+            return asyncio.run(player.ask(player.build(), payload["prompt"], way="sync"))
+
+        with ScriptedModel(BASIC) as model:
+            request = {"exp_id": "run", "input_id": "task.0", "base_url": model.base_url, "stream": True}
+            handler = awaited if way == "async" else called
+            rollout = asyncio.run(record_in_app(handler, request, tmp_path))
+            calls = model.calls
+        assert (rollout.output, rollout.failure) == ("3", None), "the handler's answer is recorded"
+        assert [turn.prompt for turn in rollout.turns] == [(call.json or {})["messages"] for call in calls], (
+            "the stored prompts are the wire's"
+        )
+        assert [call.streamed for call in calls] == [True, True], "the request decides whether to stream"
+        assert (rollout.crosscheck.matched, list(rollout.suspect)) == (2, []), "callbacks saw both calls"
+
     @streaming
     def test_the_conversation_is_the_scripts(self, stream: bool) -> None:
         """Odd texts, reasoning, parallel calls, a raising tool: sampled, recorded and sent back alike."""
@@ -204,10 +228,12 @@ class AdapterConformance:
     @streaming
     @pytest.mark.parametrize("content", ["", None], ids=["empty", "null"])
     def test_an_empty_answer_is_an_answer(self, content: str | None, stream: bool) -> None:
-        """The agent returns it as it is; nobody asks again."""
+        """The agent returns it as it is, or ends with an error if declared; nobody asks again."""
         played = self._play([Answer(content)], stream=stream)
-        assert played.error is None, "an empty answer raises nothing"
-        assert played.answer == "", "it is an empty text"
+        raises = self._adapter().deviations.empty_raises
+        assert (played.error is not None) == raises, "an empty answer raises as declared"
+        assert played.answer == (None if raises else ""), "it is an empty text"
+        assert played.agreement == (1, 0, 0, 0), "callbacks saw it"
 
     @streaming
     def test_tool_calls_at_once(self, stream: bool) -> None:
@@ -425,7 +451,7 @@ class AdapterConformance:
 
         def script(number: int) -> list[Answer]:
             call = ToolCall("add", {"a": number, "b": 1}, id=f"call_{number}")
-            return [Answer(f"I add {number}.", tool_calls=[call]), Answer(f"done {number} ✓")]
+            return [Answer(tool_calls=[call]), Answer(f"done {number} ✓")]
 
         async def rollout(number: int, way: Way) -> tuple[int, Recorder, str]:
             recorder = Recorder()

@@ -42,12 +42,13 @@ async def measure_deviations(adapter: Any, *, hidden_call: HiddenCall | None = N
     )
     failed = await player.play([Answer(tool_calls=[ToolCall("fail", {"text": _ERROR})]), Answer("ok")])
     cut = await player.play([Answer("so far", finish_reason="length")])
+    empty = await player.play([Answer("")])
     bare = await player.play([Answer("ok")], tools=())
     broken = [await _broken(player, stream=stream) for stream in (False, True)]
     asking = _next_prompt(spaced, "a call of a tool")
     [call] = [call for message in asking for call in message.get("tool_calls") or ()]
     [answer] = [message for message in asking if message["role"] == "assistant"]
-    everything = [spaced, failed, cut, bare, *broken]
+    everything = [spaced, failed, cut, empty, bare, *broken]
     return Deviations(
         bad_json=_fate(broken[0]),  # type: ignore[arg-type]
         bad_json_streamed=_fate(broken[1]),  # type: ignore[arg-type]
@@ -59,6 +60,7 @@ async def measure_deviations(adapter: Any, *, hidden_call: HiddenCall | None = N
         content_parts=any(isinstance(message.get("content"), list) for message in asking),
         adds_name=any("name" in message for message in asking),
         length_raises=cut.error is not None,
+        empty_raises=empty.error is not None,
         empty_tools_list=(bare.calls[0].json or {}).get("tools") == [] if bare.calls else False,
         hidden_calls=any(played.agreement[1] for played in everything)
         or (hidden_call is not None and await _hides(player, hidden_call)),

@@ -21,13 +21,13 @@ from agentcore_rl.endpoint import Endpoint
 from agentcore_rl.messages import Message
 from agentcore_rl.recorder.recorder import Recorder, Recording
 from agentcore_rl.recorder.scope import Scope, rollout_scope
-from agentcore_rl.rollout import Limits, ToolExecution, Turns
+from agentcore_rl.rollout import Limits, Rollout, ToolExecution, Turns
 from agentcore_rl.testing.script import Answer, Line
 from agentcore_rl.testing.scripted_model import Script, ScriptedModel
 from agentcore_rl.testing.served_call import ServedCall
 from agentcore_rl.tools import Tool
 
-__all__ = ["INSTRUCTIONS", "PROMPT", "TOOLS", "Played", "Player", "Way", "said", "serving"]
+__all__ = ["INSTRUCTIONS", "PROMPT", "TOOLS", "Played", "Player", "Way", "record_in_app", "said"]
 
 Way: TypeAlias = Literal["async", "sync", "app"]
 """How an agent is run: awaited on a loop, called in a thread without one, or by AgentCore's app."""
@@ -254,15 +254,40 @@ async def _in_app(scope: Scope, run: Callable[[], Awaitable[Any]]) -> Any:
                 outcome["error"] = raised
         return {}
 
-    async with serving(app) as url, plain_client() as http:
+    async with _serving(app) as url, plain_client() as http:
         await http.post(f"{url}/invocations", json={"prompt": PROMPT})
     if "error" in outcome:
         raise outcome["error"]
     return outcome["answer"]
 
 
+async def record_in_app(handler: Callable[..., Any], request: Mapping[str, Any], place: Path) -> Rollout:
+    """Serve a rollout entrypoint as AgentCore Runtime does, ask it for one rollout, and read its record.
+
+    Args:
+        handler: the entrypoint, sync or async; its reward is 1.
+        request: the payload's `_rollout`.
+        place: an empty folder, for records and spool.
+    """
+    from agentcore_rl.aws.app import AgentCoreRLApp
+    from agentcore_rl.codec import decode_record
+    from agentcore_rl.recorder.wire import plain_client
+    from agentcore_rl.settings import Settings
+
+    store = place / "rollouts"
+    app = AgentCoreRLApp(settings=Settings(None, store=str(store), spool=place / "spool"))
+    app.rollout_entrypoint(reward=lambda payload, output, rollout: 1.0)(handler)
+    async with _serving(app) as url, plain_client() as http:
+        answer = await http.post(f"{url}/invocations", json={"prompt": PROMPT, "_rollout": dict(request)})
+        record = store / str(answer.json().get("result_key", answer.text))
+        async with asyncio.timeout(30):
+            while not record.exists():  # noqa: ASYNC110 - another thread puts it there
+                await asyncio.sleep(0.01)
+    return decode_record(record.read_bytes())
+
+
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
+async def _serving(app: Any) -> AsyncIterator[str]:
     """Serve an ASGI app on a free port of this machine, in a thread of its own; gives its url."""
     import uvicorn
 
