@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -73,6 +74,7 @@ class _Doing:
         within: what it is part of; None for the outermost.
         agent: role of the agent that it is; None for other things.
         method: name of the method of a flow that it is; None for other things.
+        number: of such agents in the rollout, from 1: each begins a conversation of its own.
         asked: tool calls of the latest answer in it that have not begun.
         call: the tool call that it executes.
         started: monotonic.
@@ -82,6 +84,7 @@ class _Doing:
     within: _Doing | None
     agent: str | None = None
     method: str | None = None
+    number: int = 1
     asked: list[Message] = field(default_factory=list)
     call: ToolExecution | None = None
     started: float = field(default_factory=time.monotonic)
@@ -96,6 +99,8 @@ class _Doing:
 
 _under_way: WeakKeyDictionary[Recorder, dict[str, _Doing]] = WeakKeyDictionary()
 """By the id of the event that told of the beginning. It ends with its rollout."""
+_begun: WeakKeyDictionary[Recorder, Counter[str]] = WeakKeyDictionary()
+"""How often each agent has begun, by role."""
 _lock = threading.Lock()
 
 
@@ -141,11 +146,19 @@ def _other(recorder: Recorder, event: Any) -> None:
 
 
 def _agent_begins(recorder: Recorder, event: Any) -> None:
-    _begin(recorder, event, agent=str(event.agent.role))
+    _begin_agent(recorder, event, str(event.agent.role))
 
 
 def _lone_agent_begins(recorder: Recorder, event: Any) -> None:
-    _begin(recorder, event, agent=str(event.agent_info["role"]))
+    _begin_agent(recorder, event, str(event.agent_info["role"]))
+
+
+def _begin_agent(recorder: Recorder, event: Any, role: str) -> None:
+    doing = _begin(recorder, event, agent=role)
+    with _lock:
+        counts = _begun.setdefault(recorder, Counter())
+        counts[role] += 1
+        doing.number = counts[role]
 
 
 # ---- model calls
@@ -153,18 +166,25 @@ def _lone_agent_begins(recorder: Recorder, event: Any) -> None:
 
 def _model_call_begins(recorder: Recorder, event: Any) -> None:
     around = list(_begin(recorder, event).around())
+    agents = [doing for doing in around if doing.agent]
     # CrewAI names no agent for summaries, forced final answers and the like.
-    agent = event.agent_role or next((doing.agent for doing in around if doing.agent), "main")
-    parent = next((doing.agent for doing in around if doing.agent not in (None, agent)), None)
-    method = next((doing.method for doing in around if doing.method), None)
-    labels = {"role": event.agent_role, "method": method}
+    agent = event.agent_role or (agents[0].agent if agents else None) or "main"
+    labels = {"role": event.agent_role, "node": _node(around, agents)}
     recorder.callback_started(
         _key(event),
         agent=agent,
-        parent=parent,
+        parent=next((doing.agent for doing in agents if doing.agent != agent), None),
         labels={name: value for name, value in labels.items() if value},
         prompt=native_call(event),
     )
+
+
+def _node(around: list[_Doing], agents: list[_Doing]) -> str | None:
+    """The method of a flow, and which run of its agent it is: a task begins a new conversation."""
+    words = [doing.method for doing in around if doing.method][:1]
+    if agents and agents[0].number > 1:
+        words.append(f"#{agents[0].number}")
+    return " ".join(words) or None
 
 
 def _model_call_ends(recorder: Recorder, event: Any) -> None:
