@@ -27,6 +27,7 @@ def recomputed(folder: str) -> dict[str, object]:
         "turns": len(usages),
         "prompt_tokens": sum(usage.prompt_tokens for usage in usages),
         "completion_tokens": sum(usage.completion_tokens for usage in usages),
+        "matched": sum(rollout.crosscheck.matched for rollout in rollouts),
         "suspect": sum(bool(rollout.suspect) for rollout in rollouts),
         "failed": {},
         "unrecorded": 0,
@@ -42,6 +43,7 @@ def cells(row: dict[str, object]) -> list[str]:
         *f"{row['well_formed_calls']} of {row['tool_calls']}".split(),
         str(row["turns"]),
         f"{row['prompt_tokens'] + row['completion_tokens']:,}",
+        *f"{row['matched']} of {row['turns']}".split(),
         str(row["suspect"]),
         "0",
     ]
@@ -79,7 +81,9 @@ def test_the_demo_on_real_models(command, folder):
     base, tuned = last["summary"]
     assert (base["model"], tuned["model"]) == ("smollm2", "smollm2-tools")
     for row in (base, tuned):
-        assert recomputed(row["records"]).items() <= row.items()
+        numbers = recomputed(row["records"])
+        assert row["crosscheck"]["matched"] == numbers.pop("matched")
+        assert numbers.items() <= row.items()
         assert row["suspect"] == 0
         for rollout in read_run(row["records"]).rollouts:
             assert rollout.status == "succeeded"

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentcore_rl.adapter import ADAPTERS
 from agentcore_rl.batch import BatchRunner
 from agentcore_rl.cli.model_choice import ModelChoice
 from agentcore_rl.cli.terminal import StatusLine, number
@@ -111,7 +112,13 @@ class Collection:
         if self.app.startswith(("http://", "https://")):
             return URLLauncher(self.app)
         return LocalLauncher(
-            self.app, env={"AGENTCORE_RL_STORE": str(self.out), **self.model.env, **self.env}
+            self.app,
+            env={
+                **ADAPTERS.import_env(),
+                "AGENTCORE_RL_STORE": str(self.out),
+                **self.model.env,
+                **self.env,
+            },
         )
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,6 +51,8 @@ class DemoTerms:
     Attributes:
         tasks: the tasks.
         frameworks: names of adapters.
+        base: how many of the tasks the base model gets, in the first framework.
+        tuned: how many the tuned model gets, in every framework.
         out: root of the directory store, absolute.
         model, model_id: as the options give them; None runs the local models.
         scripted: play answers instead of asking a model.
@@ -59,6 +61,8 @@ class DemoTerms:
 
     tasks: Sequence[Task]
     frameworks: Sequence[str]
+    base: int
+    tuned: int
     out: Path
     model: str | None
     model_id: str | None
@@ -123,30 +127,37 @@ async def collect_runs(terms: DemoTerms, status: StatusLine, runs: list[DemoRun]
     app = str(Path(str(agentcore_rl.demo.__file__)).with_name("app.py"))
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
     async with _endpoints(terms, status) as endpoints:
-        for framework in terms.frameworks:
-            for endpoint in endpoints:
-                collection = Collection(
-                    app=app,
-                    tasks=terms.tasks,
-                    out=terms.out,
-                    run=_run_id(terms.out, f"demo-{stamp}-{framework}-{endpoint.model}"),
-                    model=ModelChoice.of(endpoint),
-                    concurrency=os.cpu_count() or 1,
-                    limits=_LIMITS,
-                    env={_FRAMEWORK: framework},
-                )
+        for framework, endpoint, tasks in _plan(terms, endpoints):
+            collection = Collection(
+                app=app,
+                tasks=tasks,
+                out=terms.out,
+                run=_run_id(terms.out, f"demo-{stamp}-{framework}-{endpoint.model}"),
+                model=ModelChoice.of(endpoint),
+                concurrency=os.cpu_count() or 1,
+                limits=_LIMITS,
+                env={_FRAMEWORK: framework},
+            )
 
-                def heard(
-                    outcome: RolloutOutcome, *, framework: str = framework, model: str = endpoint.model
-                ) -> None:
-                    if terms.json:
-                        print(json.dumps(outcome_json(outcome, framework=framework, model=model)), flush=True)
+            def heard(
+                outcome: RolloutOutcome, *, framework: str = framework, model: str = endpoint.model
+            ) -> None:
+                if terms.json:
+                    print(json.dumps(outcome_json(outcome, framework=framework, model=model)), flush=True)
 
-                outcomes = await collection.collect(
-                    status, label=f"{framework}, {endpoint.model}", heard=heard
-                )
-                row = Row.of(collection, outcomes, framework=framework)
-                runs.append(DemoRun(collection, framework, outcomes, row))
+            outcomes = await collection.collect(status, label=f"{framework}, {endpoint.model}", heard=heard)
+            row = Row.of(collection, outcomes, framework=framework)
+            runs.append(DemoRun(collection, framework, outcomes, row))
+
+
+def _plan(terms: DemoTerms, endpoints: Sequence[Endpoint]) -> Iterator[tuple[str, Endpoint, Sequence[Task]]]:
+    """What is run, in order: the last model in every framework, the others beside it in the first."""
+    *bases, tuned = endpoints
+    for place, framework in enumerate(terms.frameworks):
+        if place == 0:
+            for endpoint in bases:
+                yield framework, endpoint, terms.tasks[: terms.base]
+        yield framework, tuned, terms.tasks[: terms.tuned]
 
 
 def _run_id(out: Path, wanted: str) -> str:
@@ -175,8 +186,7 @@ async def _endpoints(terms: DemoTerms, status: StatusLine) -> AsyncIterator[list
     elif terms.model is None or terms.model in LOCAL_MODELS:
         names = LOCAL_MODELS if terms.model is None else (terms.model,)
         async with local_model(status) as base_url:
-            # llama.cpp has no logprob for an id that ends inside a character; such rollouts would be suspect.
-            yield [local_endpoint(base_url, name, _SAMPLING, logprobs=False) for name in names]
+            yield [local_endpoint(base_url, name, _SAMPLING) for name in names]
     else:
         yield [await check_model(named_model(terms.model, terms.model_id, _SAMPLING), status)]
 

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Row", "failures", "figures"]
 
-_COLUMNS = ("rollouts", "reward [95 %]", "well-formed calls", "turns", "tokens", "suspect", "failed")
+_COLUMNS = (
+    "rollouts",
+    "reward [95 %]",
+    "well-formed calls",
+    "turns",
+    "tokens",
+    "cross-check",
+    "suspect",
+    "failed",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,7 @@ class Row:
             f"{summary.well_formed_calls} of {summary.tool_calls}",
             str(summary.turns),
             f"{sum(known):,}" if known else "-",
+            _crosscheck(summary),
             str(summary.suspect),
             str(self.failed),
         ]
@@ -94,6 +104,15 @@ def figures(rows: Sequence[Row]) -> list[str]:
         first = 2
     right = [headings.index(name) - first for name in headings[2:] if name != "reward [95 %]"]
     return table(headings[first:], [row[first:] for row in cells], right=right)
+
+
+def _crosscheck(summary: Summary) -> str:
+    """Calls that wire and callbacks saw alike, of all that either saw."""
+    counts = summary.crosscheck
+    if not counts.collected:
+        return "-"
+    seen = counts.matched + counts.wire_only + counts.callback_only + counts.differing
+    return f"{counts.matched} of {seen}"
 
 
 def failures(outcomes: Iterable[RolloutOutcome]) -> list[str]:

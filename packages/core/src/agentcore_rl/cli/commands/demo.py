@@ -25,7 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from agentcore_rl.cli.arguments import at_least_one
 
     parser.add_argument(
-        "--tasks", metavar="N", type=at_least_one, default=10, help="tasks per model (default: 10)"
+        "--tasks",
+        metavar="N",
+        type=at_least_one,
+        help="tasks per framework and model (default: 10; with several frameworks 5 for the tuned model)",
     )
     parser.add_argument(
         "--framework",
@@ -59,9 +62,13 @@ def main(args: argparse.Namespace) -> int:
     from agentcore_rl.cli.model_choice import model_file
     from agentcore_rl.cli.terminal import StatusLine, shown_path
 
+    chosen = frameworks(args.framework)
+    base, tuned = (args.tasks,) * 2 if args.tasks else (10, 10 if len(chosen) == 1 else 5)
     terms = DemoTerms(
-        tasks=demo_tasks(args.tasks),
-        frameworks=frameworks(args.framework),
+        tasks=demo_tasks(max(base, tuned)),
+        frameworks=chosen,
+        base=base,
+        tuned=tuned,
         out=Path(args.out).absolute(),
         model=args.model,
         model_id=args.model_id,
@@ -106,8 +113,7 @@ def _report(args: argparse.Namespace, runs: Sequence[DemoRun], took_s: float, fe
         )
         print("models are small. smollm2-tools is the same with a small adapter, trained on other problems.")
     fetching = f", besides {fetching_s:.0f} s for fetching the model" if fetching_s else ""
-    frameworks = ", ".join(dict.fromkeys(run.framework for run in runs))
-    print(f"{args.tasks} held-out problems per model, agent in {frameworks}; {took_s:.0f} s{fetching}.\n")
+    print(f"Held-out problems, each in a session of its own; {took_s:.0f} s{fetching}.\n")
     folders = [shown_path(run.collection.folder) for run in runs]
     print("Records  " + "\n         ".join(folders))
     first = runs[-1].collection.tasks[0].id

@@ -35,11 +35,12 @@ def main(args: argparse.Namespace) -> int:
     import sys
     from pathlib import Path
 
+    from agentcore_rl.adapter import ADAPTERS
     from agentcore_rl.local_runtime import LocalRuntime
     from agentcore_rl.settings import Settings
 
     records = str(Path(Settings.from_environment().store).absolute())
-    runtime = LocalRuntime(args.app, port=args.port)
+    runtime = LocalRuntime(args.app, port=args.port, env=ADAPTERS.import_env())
     runtime.start()
     if args.json:
         addresses = {
@@ -54,5 +55,8 @@ def main(args: argparse.Namespace) -> int:
         print(runtime.describe(), flush=True)
         print(f"Records of rollouts go to {records}.", flush=True)
         print("Ctrl-C ends it.", file=sys.stderr, flush=True)
-    runtime.serve_forever()
+    try:
+        runtime.serve_forever()
+    except KeyboardInterrupt:  # before it had begun to listen for it
+        runtime.stop()
     return 0
