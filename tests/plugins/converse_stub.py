@@ -42,6 +42,9 @@ class ConverseStub:
         class Conversation(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if not self.path.endswith("/converse"):  # CrewAI asks for the count of tokens first
+                    self.send_error(404)
+                    return
                 stub.requests.append({"path": self.path, **json.loads(body)})
                 content = json.dumps(waiting.pop(0)).encode()
                 self.send_response(200)

@@ -22,7 +22,13 @@ from agentcore_rl.recorder.recorder import Recorder, RolloutData
 from agentcore_rl.recorder.scope import current_recorder
 from agentcore_rl.rollout import ToolExecution
 from agentcore_rl_crewai.adapter import INSTALL, MODULES
-from agentcore_rl_crewai.messages import answer_message, native_call, same_as_told, usage
+from agentcore_rl_crewai.messages import (
+    answer_message,
+    finish_reason,
+    native_call,
+    same_as_told,
+    usage,
+)
 
 __all__ = ["CrewAIRolloutCollector"]
 
@@ -196,7 +202,7 @@ def _model_call_ends(recorder: Recorder, event: Any) -> None:
     recorder.callback_ended(
         _key(event),
         answer=answer,
-        finish_reason=event.finish_reason,
+        finish_reason=finish_reason(event.finish_reason),
         usage=usage(event.usage),
         same=same_as_told,
     )

@@ -15,13 +15,29 @@ from agentcore_rl.messages import Message, canonical
 from agentcore_rl.recorder.recorder import Native
 from agentcore_rl.rollout import Usage
 
-__all__ = ["answer_message", "native_call", "same_as_told", "to_openai_messages", "usage"]
+__all__ = [
+    "answer_message",
+    "finish_reason",
+    "native_call",
+    "same_as_told",
+    "to_openai_messages",
+    "usage",
+]
 
 _ROLES = ("system", "user", "assistant", "tool")
 _SENT = ("role", "content", "name", "tool_calls", "tool_call_id")
 # Marks of caches and Gemini's own form of the calls: no text, or text that stands there already.
 _LEFT_OUT = {"cache_breakpoint", "raw_tool_call_parts"}
 _DEPTH = 5
+# Bedrock's and Anthropic's words.
+_FINISH_REASONS = {
+    "content_filtered": "content_filter",
+    "end_turn": "stop",
+    "guardrail_intervened": "content_filter",
+    "max_tokens": "length",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+}
 _SAMPLING = (
     "frequency_penalty",
     "max_tokens",
@@ -81,6 +97,7 @@ def answer_message(response: Any) -> Message:
     Raises:
         TypeError: it is neither.
     """
+    response = _whole(response)
     if response is None or isinstance(response, str):
         return {"role": "assistant", "content": response}
     if isinstance(response, list) and response:
@@ -106,7 +123,7 @@ def _tool_call(call: Any) -> dict[str, Any]:
     if not isinstance(name, str) or arguments is None:
         raise TypeError(f"Unknown type of tool call in CrewAI: {call!r:.200}")
     if not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
+        arguments = json.dumps(arguments)  # spelled as CrewAI does for the next prompt
     return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
@@ -157,6 +174,12 @@ def _whole(value: Any, depth: int = 0) -> Any:
 
 def usage(told: Mapping[str, Any] | None) -> Usage | None:
     """The token counts that a completed call tells of; None without."""
-    if not told or "completion_tokens" not in told:
-        return None
-    return Usage(told.get("prompt_tokens"), told["completion_tokens"])
+    for prompt, answer in (("prompt_tokens", "completion_tokens"), ("inputTokens", "outputTokens")):
+        if told and answer in told:
+            return Usage(told.get(prompt), told[answer])
+    return None
+
+
+def finish_reason(told: str | None) -> str | None:
+    """The finish reason that a completed call tells of, in OpenAI's words."""
+    return _FINISH_REASONS.get(told, told) if told else None
