@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from agentcore_rl.adapter import ADAPTERS
-from agentcore_rl.testing.adapter_conformance import AdapterConformance
+from agentcore_rl.testing import AdapterConformance
 
 
 class StrandsWays:

@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from agentcore_rl.testing.adapter_conformance import AdapterConformance
+    from agentcore_rl.testing.adapter_conformance_deviations import measure_deviations
+    from agentcore_rl.testing.adapter_conformance import AdapterConformance
     from agentcore_rl.testing.script import (
         Answer,
         CutBody,
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     from agentcore_rl.testing.store_conformance import NoticesConformance, RecordStoreConformance
 
 __all__ = [
+    "AdapterConformance",
     "Answer",
     "CutBody",
     "CutStream",
@@ -42,9 +46,13 @@ __all__ = [
     "StreamStyle",
     "Timeout",
     "ToolCall",
+    "measure_deviations",
 ]
 
 _HOMES = {
+    "adapter_conformance": ("AdapterConformance",),
+    "adapter_conformance_deviations": ("measure_deviations",),
+    "adapter_conformance": ("AdapterConformance",),
     "script": (
         "Answer",
         "CutBody",

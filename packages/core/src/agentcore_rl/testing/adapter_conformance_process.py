@@ -69,6 +69,7 @@ def look(what: str, adapter: str, place: Path, *further: str) -> Seen:
             command, stdin=its, stdout=its, stderr=its, env=environment, start_new_session=True
         ) as process:
             reader.start()
+            os.write(ours, b"\x04")  # whoever asks gets an end of input for an answer
             try:
                 ended, spent = _ended(process)
             except subprocess.TimeoutExpired:
