@@ -2,9 +2,11 @@
 
 import asyncio
 import contextvars
+import json
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import openai
@@ -19,7 +21,7 @@ from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
 from agentcore_rl.recorder.recorder import Recorder
 from agentcore_rl.recorder.scope import Scope, rollout_scope
-from agentcore_rl.rollout import Turns
+from agentcore_rl.rollout import Turns, Usage
 from agentcore_rl.testing import Answer, CutStream, Drop, ScriptedModel, Status, ToolCall
 from agentcore_rl_autogen import adapter, create_openai_compatible_model
 
@@ -158,6 +160,60 @@ def test_a_hosted_model_needs_an_extra():
         create_openai_compatible_model(provider_model_id="amazon.nova-lite-v1:0")
 
 
+def test_a_hosted_models_calls_are_recorded_as_autogen_has_them(play, monkeypatch):
+    """They do not pass our transport: messages, tools and usage are AutoGen's, and marked so."""
+    pytest.importorskip("anthropic")
+    answers: list[dict[str, Any]] = [
+        {"stop_reason": "tool_use", "content": [{"type": "text", "text": "Let me."}, {"type": "tool_use"}]},
+        {"stop_reason": "end_turn", "content": [{"type": "text", "text": "3"}]},
+    ]
+    answers[0]["content"][1] |= {"id": "t1", "name": "add", "input": {"a": 1, "b": 2}}
+
+    class Bedrock(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            usage = {"input_tokens": 3, "output_tokens": 2}
+            body = {"id": "m", "type": "message", "role": "assistant", "model": "x", "usage": usage}
+            content = json.dumps({**body, **answers.pop(0)}).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Bedrock)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    monkeypatch.setenv("ANTHROPIC_BEDROCK_BASE_URL", f"http://127.0.0.1:{server.server_port}")
+    name = "us.anthropic.claude-x"
+    try:
+        played = play([], lambda: adapter.run_agent(one_agent(provider_model_id=name, stop="X"), "Begin."))
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    assert played.output == "3"
+    first, second = played.turns
+    assert [message["role"] for message in second.messages] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert first.answer["content"] == "Let me."
+    assert [tool["function"]["name"] for tool in first.tools] == ["add"]
+    stored = first.stored
+    assert (stored.source, stored.model, stored.finish_reason) == ("callbacks", name, "tool_calls")
+    assert stored.usage == Usage(3, 2)
+    assert [run.outcome for run in stored.executions] == ["succeeded"]
+    assert played.agreement == (0, 0, 2, 0)
+    assert played.recording.suspect == ["callback_only"]
+
+
 def test_the_transport_alone_retries(play):
     """Two refusals and an answer are three HTTP attempts of one turn."""
     played = play([Status(429, retry_after=0), Drop(), Answer("ok")])
@@ -263,6 +319,12 @@ def test_a_call_from_a_raw_thread_belongs_to_the_only_rollout():
     [turn] = Turns(recorder.transcript())
     assert turn.stored.scope == "inferred"
     assert recorder.finish().crosscheck.matched == 1
+
+
+def one_agent(**sampling: Any) -> Any:
+    """An agent with a tool and a collector, made by the adapter."""
+    model = adapter.create_openai_compatible_model(**sampling)
+    return adapter.build_agent(model, [_add_tool()], "Be brief.", collector=adapter.collector())
 
 
 def run_plain(model: Any) -> str:

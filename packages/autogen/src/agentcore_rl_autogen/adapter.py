@@ -58,8 +58,8 @@ class AutoGenAdapter:
 
     def collector(self) -> AutoGenRolloutCollector:
         """A fresh collector; it is attached to nothing, and hears from now on."""
-        with importing(MODULES, INSTALL):
-            from agentcore_rl_autogen.collector import AutoGenRolloutCollector
+        from agentcore_rl_autogen.collector import AutoGenRolloutCollector
+
         return AutoGenRolloutCollector()
 
     def to_openai_messages(self, native: Any) -> list[dict[str, Any]]:

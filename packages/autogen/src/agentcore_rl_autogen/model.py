@@ -85,7 +85,7 @@ def create_openai_compatible_model(
         model_info=_CAPABILITIES,
         include_name_in_message=False,
         announced_as=agent,
-        on_wire=True,
+        hosted=None,
         streams=terms.stream,
         streaming={"stream_options": streaming},
     )
@@ -102,7 +102,7 @@ def _announcing(client: type[Any]) -> type[Any]:
             self,
             *,
             announced_as: str,
-            on_wire: bool,
+            hosted: str | None,
             streams: bool,
             streaming: Mapping[str, Any],
             **arguments: Any,
@@ -110,7 +110,7 @@ def _announcing(client: type[Any]) -> type[Any]:
             super().__init__(**arguments)
             self.announced_as = announced_as
             self.streams = streams
-            self._on_wire = on_wire
+            self._hosted = hosted
             self._streaming = streaming
             # The answer names the endpoint's model: AutoGen would warn of another one than our alias.
             self._resolved_model = None
@@ -141,19 +141,19 @@ def _announcing(client: type[Any]) -> type[Any]:
                         yield part
 
         def _call(self, messages: Sequence[Any], terms: Mapping[str, Any]) -> ModelCall:
-            tools = terms.get("tools", ())
-            native = None if self._on_wire else functools.partial(_native, messages, tools)
+            native = None
+            if self._hosted is not None:
+                native = functools.partial(_native, messages, terms.get("tools", ()), self._hosted)
             return ModelCall(self.announced_as, messages, native)
 
     AnnouncingClient.__name__ = AnnouncingClient.__qualname__ = client.__name__
     return AnnouncingClient
 
 
-def _native(messages: Sequence[Any], tools: Sequence[Any]) -> Native:
-    schemas = [tool if isinstance(tool, dict) else tool.schema for tool in tools]
-    return Native(
-        to_openai_messages(messages), [{"type": "function", "function": schema} for schema in schemas]
-    )
+def _native(messages: Sequence[Any], tools: Sequence[Any], model: str) -> Native:
+    schemas = (tool if isinstance(tool, dict) else tool.schema for tool in tools)
+    declared = [{"type": "function", "function": schema} for schema in schemas]
+    return Native(to_openai_messages(messages), declared, model)
 
 
 def _hosted(model_id: str, agent: str, asked: Mapping[str, Any]) -> ChatCompletionClient:
@@ -175,7 +175,7 @@ def _hosted(model_id: str, agent: str, asked: Mapping[str, Any]) -> ChatCompleti
         bedrock_info={"aws_region": None},
         model_info={**_CAPABILITIES, "structured_output": False},
         announced_as=agent,
-        on_wire=False,
+        hosted=model_id,
         streaming={},
     )
     return client
