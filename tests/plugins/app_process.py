@@ -98,6 +98,8 @@ def app_process(program: Path, folder: Path, *arguments: str, **environment: str
         # Whoever connects before the app serves waits in the backlog.
         listening.bind(("127.0.0.1", 0))
         listening.listen(256)
+        # asyncio sets it on sockets of its own; without it a small answer waits 40 ms.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         process = subprocess.Popen(
             [sys.executable, str(program), str(listening.fileno()), *arguments],
             env=env,
