@@ -55,6 +55,11 @@ CALLS = Answer(tool_calls=[ToolCall("add", {"a": 2, "b": 2}), ToolCall("add", '{
 BUSY = Status(429, retry_after=0)
 BROKEN = Status(500)
 
+# The two rows in which the SDK's majors differ: openai 3 translates what breaks a stream.
+OPENAI_2 = openai.__version__.startswith("2.")
+CUT = "RemoteProtocolError" if OPENAI_2 else "APIConnectionError"
+STALLED = "ReadTimeout" if OPENAI_2 else "APITimeoutError"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -110,13 +115,13 @@ CASES: dict[str, Case] = {
     "reset once": Case([Drop(reset=True), FOUR], statuses=[None, 200]),
     "dropped for ever": Case([Drop()] * 3, "APIConnectionError", [None] * 3, ["no_answer"]),
     "cut body": Case([CutBody(FOUR, 40)], "APIConnectionError", suspect=["no_answer"], streamed=[False]),
-    "cut stream": Case([CutStream(FOUR, 4)], "RemoteProtocolError", suspect=["cut_answer"], streamed=[True]),
+    "cut stream": Case([CutStream(FOUR, 4)], CUT, suspect=["cut_answer"], streamed=[True]),
     "stream ends too soon": Case([CutStream(FOUR, 4, clean=True)], suspect=["cut_answer"], streamed=[True]),
     "no DONE": Case([Answer("x", style=StreamStyle(done=False))], streamed=[True]),
     "slow answer": Case([Answer("x", delay_s=0.2)]),
     "silence": Case([Timeout(30)], "APITimeoutError", [None], ["no_answer"], timeout_s=0.3),
     "stalled stream": Case(
-        [Stall(30, FOUR, 3)], "ReadTimeout", suspect=["cut_answer"], timeout_s=0.3, streamed=[True]
+        [Stall(30, FOUR, 3)], STALLED, suspect=["cut_answer"], timeout_s=0.3, streamed=[True]
     ),
     "wrong content type": Case([Answer("x", headers={"content-type": "text/plain"})], streamed=[True]),
     "redirect": Case(
@@ -205,9 +210,6 @@ def outcome_of(ask: Callable[[], list[Any]]) -> Any:
 @pytest.mark.parametrize(("case", "streamed"), ROWS)
 def test_every_way_in_which_a_call_may_go(mode: str, case: Case, streamed: bool):
     """The SDK sees what it would see without us, and the record says what was on the wire."""
-    error = case.error
-    if streamed is False and case.how == "create" and error == "RemoteProtocolError":
-        error = "APIConnectionError"
     with ScriptedModel(case.lines) as model:
         with recording_from(model.base_url) as recorder:
             if mode == "sync":
@@ -225,7 +227,7 @@ def test_every_way_in_which_a_call_may_go(mode: str, case: Case, streamed: bool)
     # What the caller sees: names apart (the model id is ours), the SDK's own outcome.
     if case.statuses[-1] != 302:  # the SDK's own client would follow it
         assert seen(outcome) == seen(plain_outcome(case, streamed))
-    assert (outcome[0] if case.error else None) == error
+    assert (outcome[0] if case.error else None) == case.error
 
     # What was sent is what the record says, for every attempt of the one turn.
     assert [attempt.status for attempt in turn.stored.http] == list(case.statuses)
@@ -407,8 +409,15 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def closed_loops() -> list[asyncio.BaseEventLoop]:
+    """Event loops that are closed and that somebody still holds."""
+    return [loop for loop in gc.get_objects() if isinstance(loop, asyncio.BaseEventLoop) and loop.is_closed()]
+
+
 def test_short_lived_loops_leave_nothing_open():
     """200 loops, one call each: no descriptor and no loop stays behind."""
+    gc.collect()
+    earlier = {id(loop) for loop in closed_loops()}  # of other tests in this process
     with ScriptedModel([FOUR] * 200) as model, recording_from(model.base_url):
         sdk = async_sdk()
 
@@ -426,10 +435,7 @@ def test_short_lived_loops_leave_nothing_open():
             gc.collect()
         assert open_files() <= before + 2
     gc.collect()
-    loops = [
-        loop for loop in gc.get_objects() if isinstance(loop, asyncio.BaseEventLoop) and loop.is_closed()
-    ]
-    assert len(loops) <= 2, "beside the scripted model's own"
+    assert sum(id(loop) not in earlier for loop in closed_loops()) <= 2, "beside the scripted model's own"
     assert len(clients()[1]._transport._pools) <= 1  # type: ignore[attr-defined]
 
 

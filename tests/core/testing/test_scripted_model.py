@@ -403,8 +403,9 @@ def test_a_request_that_is_no_chat_completion_is_a_violation(
 ) -> None:
     """It gets a 400 and reads no line."""
     model = ScriptedModel([Answer("a")]).start()
-    with pytest.raises(openai.BadRequestError, match="script_violation"):
+    with pytest.raises(openai.BadRequestError) as caught:
         ask(model, messages, **more)
+    assert caught.value.code == "script_violation"
     model.stop()
     assert complaint in model.violations[0]
     assert len(model.unread) == 1
