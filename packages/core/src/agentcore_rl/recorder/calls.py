@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 
 from agentcore_rl.endpoint import Endpoint
+from agentcore_rl.recorder.deltas import Deltas
 from agentcore_rl.rollout import Usage
 
 __all__ = ["MODEL_ALIAS", "Answer", "AnswerReader", "Ask", "prepare"]
@@ -187,7 +188,9 @@ class AnswerReader:
         self._line = bytearray()
         self._event: list[bytes] = []
         self._answer = Answer()
-        self._deltas = _Deltas()
+        self._deltas = Deltas()
+        self._token_ids: list[int] | None = None  # of a stream, as are these
+        self._logprobs: list[Any] = []
 
     @property
     def complete(self) -> bool:
@@ -201,7 +204,8 @@ class AnswerReader:
             self._body.clear()
             self._line.clear()
             self._event.clear()
-            self._deltas = _Deltas()
+            self._deltas = Deltas()
+            self._token_ids, self._logprobs = None, []
             return
         if self._event_stream:
             self._feed_lines(chunk)
@@ -222,8 +226,7 @@ class AnswerReader:
             self._feed_lines(b"\n")
         self._dispatch()
         answer.message = self._deltas.message()
-        ids = self._deltas.token_ids
-        self._tokens(ids if self._deltas.has_token_ids else None, self._deltas.logprobs)
+        self._tokens(self._token_ids, self._logprobs)
         return answer
 
     def _feed_lines(self, chunk: bytes) -> None:
@@ -262,7 +265,12 @@ class AnswerReader:
             if choice.finish_reason is not None:
                 self._answer.finish_reason = str(choice.finish_reason)
                 self._answer.complete = True
-            self._deltas.add(choice)
+            if isinstance(choice.token_ids, list):
+                self._token_ids = self._token_ids or []
+                self._token_ids.extend(choice.token_ids)
+            self._logprobs.extend(_entries(choice.logprobs))
+            if isinstance(choice.delta, Mapping):
+                self._deltas.add(choice.delta)
 
     def _decode(self, payload: bytes) -> _Body | None:
         try:
@@ -379,80 +387,3 @@ def _usage(usage: Mapping[str, Any]) -> Usage:
         return value if _is_count(value) else None
 
     return Usage(count("prompt_tokens"), count("completion_tokens"))
-
-
-class _Deltas:
-    """The one message that a stream's deltas spell."""
-
-    def __init__(self) -> None:
-        self._texts: dict[str, list[str]] = {}
-        self._plain: dict[str, Any] = {}
-        self._calls: dict[int, dict[str, Any]] = {}
-        self._order: dict[str, None] = {}  # keys in the order in which they came
-        self.token_ids: list[int] = []
-        self.has_token_ids = False
-        self.logprobs: list[Any] = []
-
-    def add(self, choice: _Choice) -> None:
-        if isinstance(choice.token_ids, list):
-            self.has_token_ids = True
-            self.token_ids.extend(choice.token_ids)
-        self.logprobs.extend(_entries(choice.logprobs))
-        if not isinstance(choice.delta, Mapping):
-            return
-        for key, value in choice.delta.items():
-            self._order.setdefault(key)
-            if key == "tool_calls" and isinstance(value, list):
-                for call in value:
-                    if isinstance(call, dict):
-                        self._add_call(call)
-            elif isinstance(value, str) and key != "role":
-                self._texts.setdefault(key, []).append(value)
-            elif value is not None or key not in self._plain:
-                self._plain[key] = _joined(self._plain.get(key), value)
-
-    def _add_call(self, call: dict[str, Any]) -> None:
-        index = call.get("index")
-        slot = self._calls.setdefault(index if isinstance(index, int) else len(self._calls), {})
-        for key, value in call.items():
-            if key == "index":
-                continue
-            if key == "function" and isinstance(value, dict):
-                function = slot.setdefault("function", {})
-                for name, part in value.items():
-                    if isinstance(part, str) and isinstance(function.get(name), str):
-                        function[name] += part
-                    elif part is not None or name not in function:
-                        function[name] = part
-            elif value is not None or key not in slot:
-                slot[key] = value
-
-    def message(self) -> bytes | None:
-        """The message as JSON; None when no delta came."""
-        if not self._order:
-            return None
-        message: dict[str, Any] = {"role": self._plain.get("role") or "assistant"}
-        for key in self._order:
-            if key in self._texts:
-                message[key] = "".join(self._texts[key])
-            elif key == "tool_calls":
-                if self._calls:
-                    message[key] = [self._calls[index] for index in sorted(self._calls)]
-            elif key != "role":
-                message[key] = self._plain.get(key)
-        return msgspec.json.encode(message)
-
-
-def _joined(before: Any, more: Any) -> Any:
-    """A delta's value behind an earlier one: lists and the texts in objects go on, others replace."""
-    if isinstance(before, list) and isinstance(more, list):
-        return before + more
-    if isinstance(before, dict) and isinstance(more, dict):
-        return before | {
-            key: before[key] + value
-            if isinstance(value, str) and isinstance(before.get(key), str)
-            else _joined(before.get(key), value)
-            for key, value in more.items()
-            if value is not None or key not in before
-        }
-    return more

@@ -9,33 +9,29 @@ from __future__ import annotations
 import json
 import threading
 import time
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, overload
 
 import msgspec
 
-from agentcore_rl.conversation import MessageTable, Placement, TurnGraph
+from agentcore_rl.conversation import MessageTable, TurnGraph
 from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import LimitReached, RolloutClosed
 from agentcore_rl.logs import logger_of
 from agentcore_rl.messages import has_broken_arguments, loose_fingerprint
+from agentcore_rl.recorder.call import CallInProgress, HeardCall, Native
 from agentcore_rl.recorder.calls import Answer, Ask
-from agentcore_rl.recorder.crosscheck import Heard, Witnessed, compare
+from agentcore_rl.recorder.recording import Recording, Seen, recording_of, transcript_of
+from agentcore_rl.recorder.token_ids import place_tokens
 from agentcore_rl.redaction import Redactor
 from agentcore_rl.rollout import (
-    Crosscheck,
     HTTPAttempt,
     Limits,
-    PromptRef,
     StopReason,
-    Tokens,
     ToolExecution,
-    Trajectory,
     Transcript,
-    Turn,
     Turns,
     Usage,
 )
@@ -46,85 +42,6 @@ logger = logger_of(__name__)
 
 calling: ContextVar[str | None] = ContextVar("agentcore_rl_calling", default=None)
 """Key of the model call that the framework's callbacks have announced in this context."""
-
-
-@dataclass(frozen=True, slots=True)
-class Native:
-    """A model call as a framework has it, in OpenAI's terms.
-
-    Attributes:
-        messages: the prompt.
-        tools: what it offers, as in a chat completion's `tools`.
-        model: the model id.
-        sampling: further parameters.
-    """
-
-    messages: Sequence[Mapping[str, Any]]
-    tools: Sequence[Mapping[str, Any]] = ()
-    model: str | None = None
-    sampling: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class CallInProgress:
-    """One logical model call, from its first request to the end of its answer."""
-
-    placement: Placement
-    agent: str
-    tools: int | None
-    ask: Ask
-    labels: Mapping[str, Any]
-    callback: str | None
-    inferred: bool
-    started: float
-    suspect: list[str]
-    source: str = "wire"
-    http: list[HTTPAttempt] = field(default_factory=list)
-    answer: Answer | None = None
-    answer_index: int | None = None
-    tokens: Tokens | None = None
-    ended: float | None = None
-    executions: list[ToolExecution] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _Callback:
-    key: str
-    agent: str
-    parent: str | None
-    labels: dict[str, Any]
-    outer: str | None
-    prompt: Callable[[], Native] | None = None
-    started: float = field(default_factory=time.monotonic)
-    form: int | None = None
-    silent: bool = False
-    refused: bool = False
-    ended: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Recording:
-    """What a recorder has at the end.
-
-    Attributes:
-        transcript: tables and trajectories.
-        crosscheck: wire against callbacks.
-        suspect: reasons why the turns may not be the whole truth.
-        stop_reason: the limit that was reached; None when none was.
-        counts: further numbers.
-        last_call_failed: the last call that was sent got no whole answer.
-        endpoint_silent: and that was because the endpoint gave none (as opposed to refusing).
-        last_cut: the last answer was cut at its limit of tokens (finish reason `length`).
-    """
-
-    transcript: Transcript
-    crosscheck: Crosscheck
-    suspect: Sequence[str]
-    stop_reason: StopReason | None
-    counts: Mapping[str, int]
-    last_call_failed: bool
-    endpoint_silent: bool
-    last_cut: bool
 
 
 class Recorder:
@@ -155,7 +72,7 @@ class Recorder:
         self._by_tool_call: dict[str, int] = {}
         self._sampled = 0
         self._mappings: dict[bytes, Mapping[str, Any]] = {}  # the latest, by their JSON
-        self._callbacks: dict[str, _Callback] = {}
+        self._callbacks: dict[str, HeardCall] = {}
         self._collected = False
         self._orphans: list[ToolExecution] = []
         self._counts: dict[str, int] = {}
@@ -196,8 +113,7 @@ class Recorder:
             suspect: list[str] = []
             prompt = [self._redacted(raw, suspect, self._graph.messages) for raw in ask.messages]
             agent = self._agent(labels, heard)
-            node = heard.labels.get("node") if heard is not None else None
-            placement = self._graph.add(prompt, agent=agent, place=str(node or ""))
+            placement = self._graph.add(prompt, agent=agent, place=self._place(heard))
             if placement.forked:
                 suspect.append("forked")
             if inferred:
@@ -262,12 +178,25 @@ class Recorder:
             what = "max_turns" if self._limit is StopReason.TURN_LIMIT else "max_tokens"
             raise LimitReached(f"This rollout's {what} is used up; no further model call is sent.")
 
-    def _agent(self, labels: Mapping[str, Any], heard: _Callback | None) -> str:
+    def _agent(self, labels: Mapping[str, Any], heard: HeardCall | None) -> str:
         """A label on the model wins; then the agent that callbacks named."""
         named = labels.get("agent")
         if named and named != "main":
             return str(named)
         return heard.agent if heard is not None else "main"
+
+    def _place(self, heard: HeardCall | None) -> str:
+        """Where in its agent a call is made: the node of its graph, and for a sub-agent its caller's turn.
+
+        In each of them a conversation may begin: a sub-agent that is called again may know nothing.
+        """
+        if heard is None:
+            return ""
+        node = str(heard.labels.get("node") or "")
+        if heard.parent is None:
+            return node
+        caller = next((call for call in reversed(self._calls) if call.agent == heard.parent), None)
+        return node if caller is None else f"{node}@{caller.placement.turn}"
 
     def attempted(self, call: CallInProgress, attempt: HTTPAttempt) -> None:
         """One HTTP attempt of the call has ended."""
@@ -294,7 +223,9 @@ class Recorder:
                     call.suspect.append("cut_answer")
             else:
                 call.suspect.append("no_answer")
-            call.tokens = self._place_tokens(call, answer)
+            parent = call.placement.parent
+            ancestors = () if parent is None else self._graph.path(parent)
+            call.tokens = place_tokens(answer, (self._calls[turn].tokens for turn in ancestors))
             sampled = answer.usage.completion_tokens if answer.usage else None
             self._sampled += sampled if sampled is not None else len(answer.answer_ids or ())
             answer.message = answer.prompt_ids = answer.answer_ids = None
@@ -308,31 +239,6 @@ class Recorder:
         for call in calls:
             if isinstance(call.id, str) and call.id:
                 self._by_tool_call[call.id] = turn
-
-    def _place_tokens(self, call: CallInProgress, answer: Answer) -> Tokens | None:
-        """The turn's ids, its prompt's as what they add to the parent's."""
-        if answer.answer_ids is None and answer.prompt_ids is None:
-            return None
-        keep, new = 0, answer.prompt_ids
-        if new is not None:
-            keep = _shared(self._ids_behind(call.placement.parent), new)
-            new = new[keep:]
-        return Tokens(keep, new, answer.answer_ids or (), answer.logprobs)
-
-    def _ids_behind(self, turn: int | None) -> array[int]:
-        """All ids of a turn: its prompt, then its answer. Put together anew: kept, they would double."""
-        full = array("I")
-        if turn is None:
-            return full
-        for ancestor in self._graph.path(turn):
-            tokens = self._calls[ancestor].tokens
-            if tokens is None or tokens.prompt_new is None:
-                full = array("I")  # as readers do: nothing is known behind such a turn
-                continue
-            del full[tokens.prompt_keep :]
-            full.extend(tokens.prompt_new)
-            full.extend(tokens.answer)
-        return full
 
     def _redacted(self, raw: bytes, suspect: list[str], known: MessageTable) -> bytes:
         # What is in the table has been looked through: a prompt's history costs nothing.
@@ -374,7 +280,7 @@ class Recorder:
         """
         with self._lock:
             self._collected = True
-            self._callbacks[key] = _Callback(key, agent, parent, dict(labels or {}), calling.get(), prompt)
+            self._callbacks[key] = HeardCall(key, agent, parent, dict(labels or {}), calling.get(), prompt)
         calling.set(key)
 
     def callback_ended(
@@ -437,7 +343,7 @@ class Recorder:
 
     def _add_native(
         self,
-        heard: _Callback,
+        heard: HeardCall,
         prompt: Callable[[], Native],
         answer: bytes | None,
         finish_reason: str | None,
@@ -459,7 +365,7 @@ class Recorder:
                 "A call that only callbacks saw has no form as OpenAI messages (%s).", type(error).__name__
             )
             return
-        placement = self._graph.add(messages, agent=heard.agent, place=str(heard.labels.get("node") or ""))
+        placement = self._graph.add(messages, agent=heard.agent, place=self._place(heard))
         call = CallInProgress(
             placement=placement,
             agent=heard.agent,
@@ -519,104 +425,29 @@ class Recorder:
     def transcript(self) -> Transcript:
         """The turns so far."""
         with self._lock:
-            return self._transcript({})
+            return transcript_of(self._seen())
 
     def finish(self) -> Recording:
         """Everything that the record needs. Close the recorder first."""
         with self._lock:
-            verdicts = compare(
-                [
-                    Witnessed(
-                        call.placement.turn,
-                        call.callback,
-                        None if call.answer_index is None else self._graph.form_of(call.answer_index),
-                        whole=call.answer is not None and call.answer.complete,
-                    )
-                    for call in self._calls
-                    if call.source == "wire"
-                ],
-                [
-                    Heard(heard.key, heard.form, heard.silent)
-                    for heard in self._callbacks.values()
-                    if not self._only_refused(heard)
-                ],
-            )
-            extra: dict[int, list[str]] = {}
-            if self._collected:
-                for turn in verdicts.wire_only:
-                    extra.setdefault(turn, []).append("wire_only")
-                for turn in verdicts.differing:
-                    extra.setdefault(turn, []).append("differing")
-            transcript = self._transcript(extra)
-            suspect = set(self._remarks)
-            for path in transcript.trajectories:
-                for stored in path.turns:
-                    suspect.update(stored.suspect)
-            if self._collected and verdicts.counts.callback_only:
-                suspect.add("callback_only")
-            if self._counts.get("ambiguous_calls"):
-                suspect.add("ambiguous_calls")
-            if self._orphans:
-                self._counts["unplaced_tool_executions"] = len(self._orphans)
-            # The latest to end: what made the handler raise, if a call did.
-            ended = [call for call in self._calls if call.ended is not None]
-            last = max(ended, key=lambda call: call.ended or 0.0, default=None)
-            failed = last is not None and (last.answer is None or not last.answer.complete)
-            return Recording(
-                transcript=transcript,
-                crosscheck=verdicts.counts if self._collected else Crosscheck(),
-                suspect=sorted(suspect),
+            return recording_of(
+                self._seen(),
+                remarks=self._remarks
+                | ({"ambiguous_calls"} if self._counts.get("ambiguous_calls") else set()),
+                counts=self._counts
+                | ({"unplaced_tool_executions": len(self._orphans)} if self._orphans else {}),
                 stop_reason=self._limit,
-                counts=dict(self._counts),
-                last_call_failed=failed,
-                endpoint_silent=failed and last is not None and _silent(last.http),
-                last_cut=last is not None
-                and last.answer is not None
-                and last.answer.finish_reason == "length",
             )
 
-    def _only_refused(self, heard: _Callback) -> bool:
-        return heard.refused and not any(call.callback == heard.key for call in self._calls)
-
-    def _transcript(self, extra: Mapping[int, Sequence[str]]) -> Transcript:
-        paths: dict[str, list[Turn]] = {}
-        for call in self._calls:
-            paths.setdefault(call.agent, []).append(self._turn(call, extra.get(call.placement.turn, ())))
-        parents = {heard.agent: heard.parent for heard in self._callbacks.values()}
-        return Transcript(
-            self._graph.messages.raws(),
-            self._tools.raws(),
-            [Trajectory(agent, parents.get(agent), turns) for agent, turns in paths.items()],
-        )
-
-    def _turn(self, call: CallInProgress, extra: Sequence[str]) -> Turn:
-        answer = call.answer or Answer()
-        suspect = [*call.suspect, *extra]
-        if call.ended is None:
-            suspect.append("unfinished_call")
-        return Turn(
-            id=call.placement.turn,
-            parent=call.placement.parent,
-            agent=call.agent,
-            prompt=PromptRef(call.placement.keep, call.placement.new),
-            answer=call.answer_index,
-            tools=call.tools,
-            model=call.ask.model,
-            sampling=call.ask.sampling,
-            asked=call.ask.asked,
-            finish_reason=answer.finish_reason,
-            usage=answer.usage,
-            response_id=answer.response_id,
-            tokens=call.tokens,
-            policy_version=self._policy_version if answer.policy_version is None else answer.policy_version,
-            executions=tuple(call.executions),
-            http=tuple(call.http),
-            scope="inferred" if call.inferred else "rollout",
-            source=call.source,
-            labels=call.labels,
-            suspect=suspect,
-            started_s=self.since_start(call.started),
-            seconds=(call.ended or time.monotonic()) - call.started,
+    def _seen(self) -> Seen:
+        return Seen(
+            self._graph,
+            self._tools,
+            self._calls,
+            list(self._callbacks.values()),
+            collected=self._collected,
+            policy_version=self._policy_version,
+            origin=self._origin,
         )
 
 
@@ -645,28 +476,6 @@ class _CallId(msgspec.Struct):
 
 class _Calls(msgspec.Struct):
     tool_calls: list[_CallId] | None = None
-
-
-def _shared(one: array[int], other: array[int]) -> int:
-    """Length of the common beginning; compares slices, so that long ones cost little."""
-    low, high = 0, min(len(one), len(other))
-    if one[:high] == other[:high]:
-        return high
-    while low < high:
-        middle = (low + high + 1) // 2
-        if one[low:middle] == other[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
-
-
-def _silent(attempts: Iterable[HTTPAttempt]) -> bool:
-    """No attempt got an answer that says more than "not now"."""
-    return all(
-        attempt.status is None or attempt.status in (408, 429) or attempt.status >= 500
-        for attempt in attempts
-    )
 
 
 class RolloutData(Sequence[dict[str, Any]]):
