@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from agentcore_rl.messages import Message, canonical
+from agentcore_rl.recorder.call import CONVERSE_FINISH_REASONS
 from agentcore_rl.recorder.recorder import Native
 from agentcore_rl.rollout import Usage
 
@@ -29,15 +30,6 @@ _SENT = ("role", "content", "name", "tool_calls", "tool_call_id")
 # Marks of caches and Gemini's own form of the calls: no text, or text that stands there already.
 _LEFT_OUT = {"cache_breakpoint", "raw_tool_call_parts"}
 _DEPTH = 5
-# Bedrock's and Anthropic's words.
-_FINISH_REASONS = {
-    "content_filtered": "content_filter",
-    "end_turn": "stop",
-    "guardrail_intervened": "content_filter",
-    "max_tokens": "length",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-}
 _SAMPLING = (
     "frequency_penalty",
     "max_tokens",
@@ -182,4 +174,4 @@ def usage(told: Mapping[str, Any] | None) -> Usage | None:
 
 def finish_reason(told: str | None) -> str | None:
     """The finish reason that a completed call tells of, in OpenAI's words."""
-    return _FINISH_REASONS.get(told, told) if told else None
+    return CONVERSE_FINISH_REASONS.get(told, told) if told else None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentcore_rl.messages import Message
+from agentcore_rl.recorder.call import CONVERSE_FINISH_REASONS
 from agentcore_rl.recorder.recorder import Native
 from agentcore_rl.rollout import Usage
 
@@ -19,15 +20,6 @@ _REASONING = {"reasoning", "reasoning_content", "thinking"}
 _CALLS = {"invalid_tool_call", "tool_call", "tool_call_chunk", "tool_use"}
 _LEFT_OUT = {"cachePoint", "redacted_thinking", *_CALLS}
 _NOT_SAMPLING = {"_type", "messages", "model", "model_id", "model_name", "tools"}
-# Bedrock's words.
-_FINISH_REASONS = {
-    "content_filtered": "content_filter",
-    "end_turn": "stop",
-    "guardrail_intervened": "content_filter",
-    "max_tokens": "length",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-}
 
 
 def to_openai_messages(native: Any) -> list[Message]:
@@ -176,7 +168,7 @@ def finish_reason(message: Any) -> str | None:
     """Why an answer ended, in OpenAI's words where they are known."""
     metadata = getattr(message, "response_metadata", {})
     reason = metadata.get("finish_reason") or metadata.get("stopReason") or metadata.get("stop_reason")
-    return None if reason is None else _FINISH_REASONS.get(reason, str(reason))
+    return None if reason is None else CONVERSE_FINISH_REASONS.get(reason, str(reason))
 
 
 def usage(message: Any) -> Usage | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from agentcore_rl.recorder.call import CONVERSE_FINISH_REASONS
 from agentcore_rl.recorder.recorder import Native, Recorder, RolloutData
 from agentcore_rl.recorder.scope import current_recorder
 from agentcore_rl.rollout import ToolExecution, Usage
@@ -30,14 +31,6 @@ __all__ = ["StrandsRolloutCollector"]
 logger = logging.getLogger(__name__)
 
 _UNNAMED = "Strands Agents"
-_FINISH_REASONS = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "tool_use": "tool_calls",
-    "max_tokens": "length",
-    "content_filtered": "content_filter",
-    "guardrail_intervened": "content_filter",
-}
 _keys = itertools.count(1)
 _Running = tuple[str, Any]
 _running: ContextVar[_Running | None] = ContextVar("agentcore_rl_strands_running", default=None)
@@ -99,7 +92,7 @@ class StrandsRolloutCollector:
         if response is None:
             self._end(event, None)
         else:
-            self._end(event, response.message, _FINISH_REASONS.get(response.stop_reason))
+            self._end(event, response.message, CONVERSE_FINISH_REASONS.get(response.stop_reason))
 
     def _end(
         self, event: AfterModelCallEvent | AfterInvocationEvent, message: Any, reason: str | None = None

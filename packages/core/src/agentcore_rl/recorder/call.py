@@ -11,7 +11,17 @@ from agentcore_rl.conversation import Placement
 from agentcore_rl.recorder.calls import Answer, Ask
 from agentcore_rl.turn import HTTPAttempt, Tokens, ToolExecution
 
-__all__ = ["CallInProgress", "HeardCall", "Native"]
+__all__ = ["CONVERSE_FINISH_REASONS", "CallInProgress", "HeardCall", "Native"]
+
+CONVERSE_FINISH_REASONS = {
+    "content_filtered": "content_filter",
+    "end_turn": "stop",
+    "guardrail_intervened": "content_filter",
+    "max_tokens": "length",
+    "stop_sequence": "stop",
+    "tool_use": "tool_calls",
+}
+"""Bedrock's stop reasons -> OpenAI's finish reasons, for calls that only callbacks see."""
 
 
 @dataclass(frozen=True, slots=True)
