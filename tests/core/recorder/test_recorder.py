@@ -1,6 +1,7 @@
 """One rollout's calls: turns, tokens, callbacks, limits, secrets, and how little is kept."""
 
 import gc
+import itertools
 import json
 import logging
 import threading
@@ -228,6 +229,30 @@ def test_callbacks_name_the_agent_and_are_joined():
     assert path.turns[number].labels == {"node": "plan"}
     assert recording.crosscheck.matched == 1
     assert recording.suspect == []
+
+
+def test_a_sub_agent_that_is_called_again_may_begin_anew():
+    """A conversation for each turn of its caller's; within one, what is forgotten is a fork still."""
+    recorder = Recorder()
+
+    def heard(agent: str, parent: str | None, *messages: Any) -> None:
+        key = f"k{next(numbers)}"
+        recorder.callback_started(key, agent=agent, parent=parent)
+        turn(recorder, *messages)
+        recorder.callback_ended(key, answer=reply())
+
+    numbers = itertools.count()
+    heard("desk", None, "help")
+    heard("expert", "desk", "one")
+    heard("expert", "desk", "one", reply(), "go on")
+    heard("desk", None, "help", reply(), "the expert's answer")
+    heard("expert", "desk", "two")
+    heard("expert", "desk", "two", reply(), "go on")
+    assert recorder.finish().suspect == []
+    heard("expert", "desk", "two")
+    [_, expert] = recorder.finish().transcript.trajectories
+    assert [step.parent for step in expert.turns] == [None, 1, None, 4, None]
+    assert ["forked" in step.suspect for step in expert.turns] == [False] * 4 + [True]
 
 
 def test_a_label_on_the_model_names_the_agent():
