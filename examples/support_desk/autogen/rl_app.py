@@ -1,0 +1,47 @@
+"""The support desk as it serves production and rollouts."""
+
+from autogen_agentchat.agents import AssistantAgent
+from autogen_agentchat.tools import AgentTool
+from desk import DESK_PROMPT, REFUNDS_PROMPT, REFUNDS_ROLE, Desk, DeskReward
+from starlette.exceptions import HTTPException
+
+from agentcore_rl_autogen import (
+    AutoGenAgentCoreRLApp,
+    AutoGenRolloutCollector,
+    create_openai_compatible_model,
+)
+
+app = AutoGenAgentCoreRLApp()
+collector = AutoGenRolloutCollector()
+# An agent keeps what it was told: AutoGen runs none as a tool twice at once.
+desk_model = create_openai_compatible_model(agent="desk", parallel_tool_calls=False)
+refunds_model = create_openai_compatible_model(agent="refunds")
+
+
+@app.rollout_entrypoint(reward=DeskReward())
+async def serve(payload: dict) -> dict:
+    prompt = payload.get("prompt")
+    if not isinstance(prompt, str):
+        raise HTTPException(400, '"prompt" must be a string.')
+    with Desk() as desk:
+        specialist = AssistantAgent(
+            "refunds",
+            refunds_model,
+            description=REFUNDS_ROLE,
+            system_message=REFUNDS_PROMPT,
+            tools=desk.refunds_tools,
+            max_tool_iterations=20,
+        )
+        agent = AssistantAgent(
+            "desk",
+            desk_model,
+            system_message=DESK_PROMPT,
+            tools=[*desk.desk_tools, AgentTool(specialist, return_value_as_last_message=True)],
+            max_tool_iterations=20,
+        )
+        talk = await agent.run(task=prompt)
+        return desk.outcome(talk.messages[-1].to_text())
+
+
+if __name__ == "__main__":
+    app.run()
