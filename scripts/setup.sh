@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-state=$(cat requirements/*.txt packages/*/pyproject.toml scripts/setup.sh | cksum)
+state=$(cat requirements/{dev,uv}.txt packages/*/pyproject.toml scripts/setup.sh | cksum)
 stamp=.venv/agentcore-rl-setup
 if [[ -x .venv/bin/python && "$(cat "$stamp" 2>/dev/null)" == "$state" ]]; then
   exit 0

@@ -6,6 +6,8 @@ import sys
 import venv
 from pathlib import Path
 
+import pytest
+
 import agentcore_rl
 from agentcore_rl.testing import ScriptedModel
 
@@ -15,6 +17,7 @@ def findings(out: str) -> dict[str, dict[str, str]]:
     return {found["what"]: found for found in json.loads(out)["findings"]}
 
 
+@pytest.mark.needs_adapter
 def test_all_is_well_here(command):
     """Packages, adapters with their frameworks, the local model: each with its version or place."""
     done = command("doctor", "--json")
@@ -35,6 +38,7 @@ def test_all_is_well_here(command):
     assert command("doctor").stdout.endswith("All is well.\n")
 
 
+@pytest.mark.needs_adapter
 def test_secrets_are_hidden(command):
     """A key's value is nowhere; other values are shown; the model in BASE_URL is looked at."""
     with ScriptedModel([]) as model:
