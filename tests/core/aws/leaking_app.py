@@ -86,7 +86,14 @@ def leave(payload: dict[str, Any]) -> Any:
 
 def give(payload: dict[str, Any]) -> Any:
     """Returns what no record can hold."""
-    return {"loud": Loud(), "bytes": " ".join(SECRETS).encode(), SECRETS[0]: {SECRETS[1]}}
+    cut = [("abcdefghij" * 50)[:length] + SECRETS[2] for length in range(470, 500, 5)]
+    return {
+        "loud": Loud(),
+        "bytes": " ".join(SECRETS).encode(),
+        SECRETS[0]: {SECRETS[1]},
+        "cut": [text.encode() for text in cut],
+        ("key", "x" * 30 + SECRETS[1]): "no name",
+    }
 
 
 def judge(payload: dict[str, Any], output: Any, rollout: Any) -> Any:

@@ -184,6 +184,16 @@ def test_failures_hold_stars(places: Places, do: str, kind: FailureKind) -> None
     places.assert_clean()
 
 
+def test_what_is_cut_short_holds_no_half_of_a_key(places: Places) -> None:
+    """The repr of what no record can hold ends somewhere, and a key may stand there."""
+    rollout = places.rollout("give", input_id="cut.0")
+    shown = json.dumps(rollout.output) + str(rollout.failure)
+    assert "***" in shown
+    assert "abcdefghij" in shown
+    for key in ENVIRONMENT.values():
+        assert key[:12] not in shown
+
+
 @pytest.mark.parametrize(
     ("task", "line"),
     [

@@ -172,28 +172,37 @@ class _Head(msgspec.Struct):
     schema: Any = None
 
 
-def check_json(value: Any, where: str = "output") -> None:
+def check_json(value: Any, where: str = "output", *, secrets: Sequence[Secret] = ()) -> None:
     """Does nothing when `value` comes back from a record as it is (tuples as lists).
 
     Refused are NaN and infinities, bytes, sets and every other type that JSON has not, keys that
     are no strings, halves of surrogate pairs, integers of more than 3,900 digits, circular
     references, and nesting deeper than 200 levels. `ROLLOUT_DATA` may stand anywhere.
 
+    Args:
+        value: what a rollout returns.
+        where: what the place begins with.
+        secrets: values of which the error quotes no part; those that stand in it whole stay.
+
     Raises:
         ContractError: naming the place, as in `output["a"][2] is NaN`.
     """
-    problem = first_problem(value, where, _KEEP)
+    problem = first_problem(value, where, _KEEP, Redactor(secrets).text)
     if problem is not None:
         raise ContractError(f"{problem}. What a rollout returns must be plain JSON.")
 
 
-def salvage(value: Any) -> Any:
+def salvage(value: Any, *, secrets: Sequence[Secret] = ()) -> Any:
     """A copy that can be stored: all of `value` but what `check_json` refuses.
 
     Each refused leaf becomes `{"$unserialisable": "its repr, at most 500 characters"}`; keys that
     are no strings become their repr.
+
+    Args:
+        value: what a rollout returned.
+        secrets: values that are taken out of these reprs, which end where 500 characters end.
     """
-    return Walk(keep=_KEEP).plain(value)
+    return Walk(keep=_KEEP, hide=Redactor(secrets).text).plain(value)
 
 
 def envelope_conflicts(output: Any) -> list[str]:
@@ -217,10 +226,10 @@ def encode_record(rollout: Rollout, *, bucket: str, key: str, secrets: Sequence[
     Raises:
         ContractError: the output is not JSON, or the reward not finite (see `check_json`).
     """
-    check_json(rollout.output)
-    rollout = storable(rollout)
-    content = _written(rollout, bucket, key)
+    check_json(rollout.output, secrets=secrets)
     redactor = Redactor(secrets)
+    rollout = storable(rollout, redactor)
+    content = _written(rollout, bucket, key)
     if redactor and redactor.finds(content.decode()):
         rollout = redacted(rollout, redactor)
         content = _written(rollout, bucket, key)

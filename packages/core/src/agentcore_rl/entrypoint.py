@@ -117,6 +117,7 @@ class RolloutLife:
         self.request = request
         self._handler = handler
         self._settings = settings
+        self._secrets = secrets
         self._context = context
         self._keep = keep
         self._accepted_at = time.time()
@@ -276,9 +277,9 @@ class RolloutLife:
             output = {**output, "rollout_data": ROLLOUT_DATA}
         ended.output = output
         try:
-            check_json(output)
+            check_json(output, secrets=self._secrets)
         except ContractError as error:
-            ended.output = salvage(output)
+            ended.output = salvage(output, secrets=self._secrets)
             ended.failure = Failure(FailureKind.CONTRACT, str(error), type=type(error).__name__)
             return
         owned = envelope_conflicts(output)

@@ -18,23 +18,27 @@ from agentcore_rl.strict_json import MAX_DEPTH, Walk, nesting
 __all__ = ["redacted", "storable"]
 
 
-def storable(rollout: Rollout) -> Rollout:
+def storable(rollout: Rollout, redactor: Redactor) -> Rollout:
     """The same record with everything but its output such that it can be read again.
 
     Parts of turns that are no JSON are salvaged, token ids and logprobs that cannot be stored left
     out, and `suspect` of the rollout and of these turns says `unserialisable`.
 
+    Args:
+        rollout: the record.
+        redactor: takes secrets out of what is cut short; the rest is for `redacted`.
+
     Raises:
         ContractError: a number of the reward is not finite.
     """
     _check_reward(rollout.reward)
-    walk = Walk("turns")
+    walk = Walk("turns", hide=redactor.text)
     paths = [
         replace(path, turns=[_storable_turn(turn, walk) for turn in path.turns])
         for path in rollout.trajectories
     ]
-    messages, bad_messages = _storable_table(rollout.messages)
-    tools, bad_tools = _storable_table(rollout.tools)
+    messages, bad_messages = _storable_table(rollout.messages, redactor)
+    tools, bad_tools = _storable_table(rollout.tools, redactor)
     suspect = rollout.suspect
     if walk.problems or bad_messages or bad_tools:
         paths = _marked(paths, "unserialisable", rollout, bad_messages, bad_tools)
@@ -45,7 +49,7 @@ def storable(rollout: Rollout) -> Rollout:
         tools=tools,
         trajectories=paths,
         suspect=suspect,
-        payload=Walk("payload").plain(rollout.payload),
+        payload=Walk("payload", hide=redactor.text).plain(rollout.payload),
         counts=dict(rollout.counts),
         software=dict(rollout.software),
     )
@@ -93,7 +97,7 @@ def _storable_execution(execution: ToolExecution, walk: Walk) -> ToolExecution:
     )
 
 
-def _storable_table(table: Sequence[msgspec.Raw]) -> tuple[list[msgspec.Raw], set[int]]:
+def _storable_table(table: Sequence[msgspec.Raw], redactor: Redactor) -> tuple[list[msgspec.Raw], set[int]]:
     """The table, and the indexes of entries that no reader could decode; these are replaced."""
     sound, bad = [], set()
     for index, raw in enumerate(table):
@@ -104,7 +108,8 @@ def _storable_table(table: Sequence[msgspec.Raw]) -> tuple[list[msgspec.Raw], se
             readable = False
         if not readable:
             bad.add(index)
-        sound.append(raw if readable else msgspec.Raw(msgspec.json.encode(Walk().plain(bytes(raw)))))
+        salvaged = None if readable else Walk(hide=redactor.text).plain(bytes(raw))
+        sound.append(raw if readable else msgspec.Raw(msgspec.json.encode(salvaged)))
     return sound, bad
 
 

@@ -7,7 +7,7 @@ would write base64), no keys that only look like strings.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from agentcore_rl.endpoint import Secret
@@ -19,11 +19,17 @@ MAX_DEPTH = 200
 
 _MAX_INT_BITS = 13_000  # about 3,900 digits: Python refuses to read integers above 4,300
 _SHOWN = 500
+_LOOKED_AT = 100_000
 _PATH_SHOWN = 12
 
 
 class Walk:
     """One pass over a value.
+
+    Args:
+        where: what paths begin with.
+        keep: see below.
+        hide: takes secrets out of texts before they are cut short, which could leave half of one.
 
     Attributes:
         keep: types whose instances are left as they are, wherever they stand.
@@ -31,8 +37,11 @@ class Walk:
         kept: paths (keys and indexes from the root) of what was left as it is.
     """
 
-    def __init__(self, where: str = "", keep: tuple[type, ...] = ()) -> None:
+    def __init__(
+        self, where: str = "", keep: tuple[type, ...] = (), hide: Callable[[str], str] = str
+    ) -> None:
         self.keep = keep
+        self._hide = hide
         self.problems: list[str] = []
         self.kept: list[list[str | int]] = []
         self._where = where
@@ -120,8 +129,8 @@ class Walk:
                 return text
             self._note("has a key with half of a surrogate pair, which UTF-8 cannot hold")
         else:
-            self._note(f"has the key {_shown(key)[:60]}, which is not a string")
-        return _shown(key)
+            self._note(f"has the key {self._shown(key)[:60]}, which is not a string")
+        return self._shown(key)
 
     def _note(self, reason: str) -> None:
         parts = [f"[{part}]" if isinstance(part, int) else f'["{part}"]' for part in self._path]
@@ -131,9 +140,19 @@ class Walk:
     def _bad(self, value: Any, reason: str, *, shown: str | None = None) -> Any:
         self._note(reason)
         if shown is None:
-            shown = _shown(value)
+            shown = self._shown(value)
         # At the last level there is no room for an object.
         return {"$unserialisable": shown} if len(self._path) < MAX_DEPTH else f"$unserialisable: {shown}"
+
+    def _shown(self, value: Any) -> str:
+        """The repr of anything, short, and itself storable."""
+        if isinstance(value, bytes | bytearray | str):
+            value = value[:_LOOKED_AT]
+        try:
+            text = repr(value)
+        except Exception:  # noqa: BLE001 - the repr of a user's class may do anything
+            text = f"<{type(value).__qualname__}>"
+        return self._hide(text)[:_SHOWN].encode(errors="backslashreplace").decode()
 
 
 def _encodable(text: str) -> bool:
@@ -144,20 +163,11 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _shown(value: Any) -> str:
-    """The repr of anything, short, and itself storable."""
-    if isinstance(value, bytes | bytearray | str):
-        value = value[:_SHOWN]
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - the repr of a user's class may do anything
-        text = f"<{type(value).__qualname__}>"
-    return text[:_SHOWN].encode(errors="backslashreplace").decode()
-
-
-def first_problem(value: Any, where: str, keep: tuple[type, ...] = ()) -> str | None:
+def first_problem(
+    value: Any, where: str, keep: tuple[type, ...] = (), hide: Callable[[str], str] = str
+) -> str | None:
     """The first reason why `value` cannot be stored, with its path; None when it can."""
-    walk = Walk(where, keep)
+    walk = Walk(where, keep, hide)
     walk.plain(value)
     return walk.problems[0] if walk.problems else None
 
