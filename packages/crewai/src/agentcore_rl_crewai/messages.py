@@ -77,7 +77,7 @@ def _message(message: Any) -> Message:
     filled = {name for name, value in message.items() if value is not None}
     if unknown := filled - {*_SENT, *_LEFT_OUT}:
         raise TypeError(f"OpenAI messages have no {', '.join(sorted(unknown))}: {message!r:.200}")
-    said: Message = {name: message[name] for name in _SENT if name in filled or name == "content"}
+    said: Message = {name: message.get(name) for name in _SENT if name in filled or name == "content"}
     if "tool_calls" in said:
         said["tool_calls"] = [_tool_call(call) for call in said["tool_calls"]]
     return said
