@@ -3,13 +3,13 @@
 Nothing is imported before it is asked for, so that a test which needs one tool pays for that tool alone.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agentcore_rl.testing.adapter_conformance import AdapterConformance
     from agentcore_rl.testing.adapter_conformance_deviations import measure_deviations
-    from agentcore_rl.testing.adapter_conformance import AdapterConformance
     from agentcore_rl.testing.script import (
         Answer,
         CutBody,
@@ -52,7 +52,6 @@ __all__ = [
 _HOMES = {
     "adapter_conformance": ("AdapterConformance",),
     "adapter_conformance_deviations": ("measure_deviations",),
-    "adapter_conformance": ("AdapterConformance",),
     "script": (
         "Answer",
         "CutBody",
@@ -71,6 +70,16 @@ _HOMES = {
     "served_call": ("ServedCall",),
     "store_conformance": ("NoticesConformance", "RecordStoreConformance"),
 }
+_CONTRACTS = (
+    "adapter_conformance",
+    "adapter_conformance_faults",
+    "adapter_conformance_recording",
+    "store_conformance",
+)
+if "pytest" in sys.modules:
+    # A contract that is broken shows what was seen, as assertions in one's own tests do.
+    sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in _CONTRACTS))
+
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 

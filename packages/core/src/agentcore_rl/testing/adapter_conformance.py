@@ -50,17 +50,21 @@ class AdapterConformance(RecordingConformance, FaultConformance):
 
     def test_a_missing_framework_is_one_sentence(self, tmp_path: Path) -> None:
         """Whatever needs the framework says that it is missing, and the command that installs it."""
-        told = self._look("missing", tmp_path).report.get("sentences", {})
+        seen = self._look("missing", tmp_path)
+        told = seen.report.get("sentences", {})
         silent = [verb for verb in ("create_openai_compatible_model", "build_agent") if not told.get(verb)]
-        assert silent == [], "a model and an agent need the framework"
+        assert silent == [], f"a model and an agent need the framework: {seen}"
         for verb, sentence in told.items():
             one = sentence is None or ("\n" not in sentence and 'Install it with: pip install "' in sentence)
             assert one, f"{verb} says how to install the framework: {sentence!r}"
 
     def test_it_talks_to_nobody_else(self, tmp_path: Path) -> None:
         """A new process with a terminal: no other socket, no question, no print, a quick exit."""
-        with ScriptedModel(BASIC) as model:
+        model = ScriptedModel(BASIC).start()
+        try:
             seen = self._look("talking", tmp_path, model.base_url)
+        finally:
+            model.stop()
         assert seen.report.get("answer") == "3", f"the agent answers in a new process: {seen}"
         assert seen.report["strangers"] == [], "no socket but the endpoint's is opened"
         assert seen.report["asked"] == [], "nobody is asked at the terminal"

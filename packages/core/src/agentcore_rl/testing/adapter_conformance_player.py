@@ -33,7 +33,9 @@ Way: TypeAlias = Literal["async", "sync", "app"]
 """How an agent is run: awaited on a loop, called in a thread without one, or by AgentCore's app."""
 
 INSTRUCTIONS = "You add numbers. Antworte kurz – 简短。"
+"""The system prompt of the suite's agents."""
 PROMPT = 'What is 1 + 2? "Quoted", ünquoted & 😀'
+"""What they are asked."""
 
 _NUMBERS = {
     "type": "object",

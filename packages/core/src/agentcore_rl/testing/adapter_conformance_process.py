@@ -167,7 +167,7 @@ def _missing(adapter: str) -> dict[str, Any]:
     from agentcore_rl.recorder.wire import clients
 
     clients()
-    own = {adapter.partition(".")[0]} if ":" in adapter else set()
+    own = {adapter.partition(":")[0].partition(".")[0]} if ":" in adapter else set()
     sys.meta_path.insert(0, _Absent(_loaded() | own))
     found = _find(adapter)
     verbs = {

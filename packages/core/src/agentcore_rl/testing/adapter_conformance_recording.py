@@ -156,15 +156,18 @@ class RecordingConformance(AdapterOnTrial):
         asked = {"extra_body": {"return_token_ids": True, "logprobs": True}}
         played = self._play([line], stream=stream, endpoint=asked)
         seen = [
-            (turn.prompt_ids, turn.answer_ids, turn.stored.tokens and turn.stored.tokens.logprobs)
+            (
+                turn.prompt_ids,
+                turn.answer_ids,
+                list((turn.stored.tokens and turn.stored.tokens.logprobs) or ()),
+                turn.stored.usage,
+                turn.stored.finish_reason,
+            )
             for turn in played.turns
         ]
-        assert [tuple(list(ids or ()) for ids in each) for each in seen] == [
-            ([1, 2, 3, 4, 5], [7, 300, 9], [-0.5, -0.25, -2.0])
-        ], "token ids and logprobs are the script's"
-        assert [(turn.stored.usage, turn.stored.finish_reason) for turn in played.turns] == [
-            (Usage(5, 3), "stop")
-        ], "so are usage and finish reason"
+        assert seen == [([1, 2, 3, 4, 5], [7, 300, 9], [-0.5, -0.25, -2.0], Usage(5, 3), "stop")], (
+            "tokens, logprobs, usage and finish reason are the script's"
+        )
 
     def test_sampling_reaches_the_wire(self) -> None:
         """Under its own names, also what the OpenAI API does not know; the endpoint's own wins."""

@@ -15,8 +15,9 @@ from agentcore_rl.testing.scripted_model import Script
 __all__ = ["ADD", "BASIC", "AdapterOnTrial"]
 
 ADD = ToolCall("add", {"a": 1, "b": 2}, id="call_add")
+"""A call of a tool that works."""
 BASIC = (Answer(tool_calls=[ADD]), Answer("3"))
-"""One call of a tool, and the answer."""
+"""That call, and the answer."""
 
 
 class AdapterOnTrial:
