@@ -88,11 +88,11 @@ def give(payload: dict[str, Any]) -> Any:
     """Returns what no record can hold."""
     cut = [("abcdefghij" * 50)[:length] + SECRETS[2] for length in range(470, 500, 5)]
     return {
+        ("key", "x" * 30 + SECRETS[1]): "no name",
         "loud": Loud(),
         "bytes": " ".join(SECRETS).encode(),
         SECRETS[0]: {SECRETS[1]},
         "cut": [text.encode() for text in cut],
-        ("key", "x" * 30 + SECRETS[1]): "no name",
     }
 
 
