@@ -72,6 +72,7 @@ def measured(play: Any) -> Deviations:
         adds_name=any("name" in message for message in text),
         length_raises=cut.error is not None,
         empty_tools_list=bare.calls[0].json.get("tools") == [],
+        empty_raises=play([Answer("")]).error is not None,
         # test_collector and test_model have every kind of call, and each is heard.
         hidden_calls=False,
     )

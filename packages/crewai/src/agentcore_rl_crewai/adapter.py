@@ -59,6 +59,7 @@ class CrewAIAdapter:
         tool_exception="answered",
         tool_error_text=r"^Error executing tool: ",
         keeps_text_with_tools=False,
+        empty_raises=True,
         adds_name=True,
     )
 
