@@ -267,6 +267,7 @@ def test_the_same_ids_with_other_keys_are_refused_without_them(places: Places) -
 
 def test_what_waits_in_the_spool_holds_stars(places: Places) -> None:
     """A store that does not work keeps a record on the session's disk, without keys."""
+    places.app.settled()  # nothing else waits there
     blocked = places.app.folder / "store" / "blocked"
     blocked.parent.mkdir(exist_ok=True)
     blocked.write_text("in the way")
