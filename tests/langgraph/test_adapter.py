@@ -238,8 +238,13 @@ def test_a_rollout_opens_no_socket_but_the_endpoints():
         print(time.time())
     """
     os.environ.update(LANGSMITH_TRACING="true", LANGSMITH_API_KEY="k", LANGSMITH_ENDPOINT="http://x.invalid")
-    printed = float(_python(code))
-    assert time.time() - printed < 2.0
+
+    def leaving() -> float:
+        printed = float(_python(code))
+        return time.time() - printed
+
+    # A busy machine may be late once; a framework that waits for its exporters is late each time.
+    assert any(leaving() < 2.0 for _ in range(3))
 
 
 def test_the_adapter_leaves_a_persons_choice_of_tracing():

@@ -348,7 +348,7 @@ def test_blocking_code_in_one_rollout_stalls_nothing_else(tmp_path: Path) -> Non
 
     async def solve(payload: Any) -> str:
         if payload["prompt"] == "block":
-            time.sleep(2)  # noqa: ASYNC251 - that is the point
+            time.sleep(4)  # noqa: ASYNC251 - that is the point
         return "done"
 
     with app_of(tmp_path, solve) as served:
@@ -357,7 +357,7 @@ def test_blocking_code_in_one_rollout_stalls_nothing_else(tmp_path: Path) -> Non
         rollout = served.rollout(rollout_payload(task="b"))
         assert served.invoke({"prompt": "plain"}).json() == "done"
         assert served.ping() == "HealthyBusy"
-        assert time.monotonic() - started < 1.5
+        assert time.monotonic() - started < 3
         served.settled()
     assert rollout.output == "done"
 
