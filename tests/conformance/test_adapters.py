@@ -8,6 +8,7 @@ import pytest
 
 from agentcore_rl.adapter import ADAPTERS
 from agentcore_rl.testing import AdapterConformance
+from agentcore_rl.testing.adapter_conformance_comparison import compare_adapter
 
 
 class StrandsWays:
@@ -41,13 +42,16 @@ class AutoGenWays:
     pytestmark: ClassVar = [pytest.mark.filterwarnings("ignore:No text content or tool calls:UserWarning")]
 
 
+# CrewAI reads fields of its own that it has deprecated.
+CREWAI_WARNINGS = (
+    "ignore:(function_calling_llm is )?deprecated:DeprecationWarning",
+    "ignore:Cannot set an attribute on 'crewai:ImportWarning",
+)
+
+
 class CrewAIWays:
-    pytestmark: ClassVar = [
-        pytest.mark.leaves_running,  # its event bus keeps ten threads
-        # It reads fields of its own that it has deprecated.
-        pytest.mark.filterwarnings("ignore:(function_calling_llm is )?deprecated:DeprecationWarning"),
-        pytest.mark.filterwarnings("ignore:Cannot set an attribute on 'crewai:ImportWarning"),
-    ]
+    # Its event bus keeps ten threads.
+    pytestmark: ClassVar = [pytest.mark.leaves_running, pytest.mark.filterwarnings(*CREWAI_WARNINGS)]
 
 
 WAYS: dict[str, type] = {
@@ -66,3 +70,16 @@ for _name in ADAPTERS:
 def test_every_installed_adapter_is_held_to_the_contract() -> None:
     """Each has its class of tests here, found by its entry point."""
     assert {f"Test{name.title()}" for name in ADAPTERS} <= set(globals())
+
+
+@pytest.mark.leaves_running
+@pytest.mark.filterwarnings(*CREWAI_WARNINGS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_one_script_yields_equal_messages(stream: bool) -> None:
+    """In the records of all adapters, but for what each declares."""
+    undeclared = {
+        name: [difference for difference in differences if difference.deviation is None]
+        for name in ADAPTERS
+        for differences in [asyncio.run(compare_adapter(ADAPTERS[name], stream=stream))]
+    }
+    assert undeclared == {name: [] for name in ADAPTERS}

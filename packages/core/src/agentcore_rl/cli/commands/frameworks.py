@@ -22,6 +22,9 @@ _EQUAL, _DIFFERS = "=", "DIFFERS"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `frameworks` takes."""
     parser.add_argument(
+        "name", nargs="*", metavar="NAME", help="only these (default: all that are installed)"
+    )
+    parser.add_argument(
         "--compare", action="store_true", help="play one script in each, compare the messages"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -37,25 +40,27 @@ def main(args: argparse.Namespace) -> int:
             'There is no adapter here. Install one of them with: pip install "agentcore-rl-strands" '
             "(or -langgraph, -autogen, -crewai)"
         )
-    return _compare(args.json) if args.compare else _list(args.json)
+    adapters = {name: ADAPTERS.require(name) for name in args.name or ADAPTERS}
+    return _compare(adapters, args.json) if args.compare else _list(adapters, args.json)
 
 
-def _list(as_json: bool) -> int:
+def _list(adapters: Mapping[str, Any], as_json: bool) -> int:
     import json
 
-    from agentcore_rl.adapter import ADAPTERS
     from agentcore_rl.cli.terminal import table
 
-    found = [(name, _versions(name), _declared(ADAPTERS[name].deviations)) for name in ADAPTERS]
+    found = [
+        (name, _versions(adapter.name), _declared(adapter.deviations)) for name, adapter in adapters.items()
+    ]
     if as_json:
-        listed = [dict(zip(("name", "versions", "deviations"), adapter, strict=True)) for adapter in found]
+        listed = [dict(zip(("name", "versions", "deviations"), row, strict=True)) for row in found]
         print(json.dumps({"adapters": listed}))
         return 0
     rows: list[tuple[str, str, str]] = []
-    for adapter, versions, deviations in found:
-        words = [name if value is True else f"{name}: {value}" for name, value in deviations.items()]
+    for name, versions, deviations in found:
+        words = [field if value is True else f"{field}: {value}" for field, value in deviations.items()]
         columns = zip(
-            [adapter, *[""] * max(len(versions), len(words))],
+            [name, *[""] * max(len(versions), len(words))],
             [*(f"{name} {release}" for name, release in versions.items()), *[""] * len(words)],
             [*words, *[""] * len(versions)],
             strict=False,
@@ -98,12 +103,11 @@ def _versions(name: str) -> dict[str, str]:
     return found
 
 
-def _compare(as_json: bool) -> int:
+def _compare(adapters: Mapping[str, Any], as_json: bool) -> int:
     import asyncio
     import json
     import logging
 
-    from agentcore_rl.adapter import ADAPTERS
     from agentcore_rl.cli.terminal import StatusLine
     from agentcore_rl.testing.adapter_conformance_comparison import compare_adapter
 
@@ -111,11 +115,11 @@ def _compare(as_json: bool) -> int:
     logging.getLogger().addHandler(logging.NullHandler())
     status = StatusLine()
     played: dict[str, list[list[Difference]]] = {}
-    for name in ADAPTERS:
+    for name, adapter in adapters.items():
         played[name] = []
         for stream in (False, True):
             status.update(f"{name}: playing the script, {'streamed' if stream else 'not streamed'}")
-            played[name].append(asyncio.run(compare_adapter(ADAPTERS[name], stream=stream)))
+            played[name].append(asyncio.run(compare_adapter(adapter, stream=stream)))
     status.clear()
     cells = {name: _verdicts(both) for name, both in played.items()}
     well = all(cell != _DIFFERS for column in cells.values() for cell in column)
