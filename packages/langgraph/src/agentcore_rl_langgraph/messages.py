@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from agentcore_rl.messages import Message
+from agentcore_rl.model_terms import importing
 from agentcore_rl.recorder.call import CONVERSE_FINISH_REASONS
 from agentcore_rl.recorder.recorder import Native
 from agentcore_rl.rollout import Usage
+from agentcore_rl_langgraph.adapter import FRAMEWORK, INSTALL
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage, BaseMessage
@@ -36,8 +38,10 @@ def to_openai_messages(native: Any) -> list[Message]:
     Raises:
         TypeError: a message or a content block is of an unknown type, or of one that OpenAI
             messages cannot carry.
+        MissingDependencyError: LangChain is not installed.
     """
-    from langchain_core.messages import BaseMessage
+    with importing(FRAMEWORK, INSTALL):
+        from langchain_core.messages import BaseMessage
 
     if isinstance(native, Mapping) and "messages" in native:
         native = native["messages"]
