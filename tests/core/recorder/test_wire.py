@@ -475,7 +475,7 @@ def test_streams_leave_the_connection_usable():
 def test_a_wait_between_retries_ends_with_the_rollout():
     """When the rollout is over, what waits to try again gives up and sends nothing more."""
     for mode in ("sync", "async"):
-        with ScriptedModel([Status(429, retry_after=30)]) as model, recording_from(model.base_url) as recorder:
+        with ScriptedModel([Status(429, retry_after=1)]) as model, recording_from(model.base_url) as recorder:
             threading.Timer(0.3, recorder.close, args=("it is over",)).start()
             started = time.monotonic()
             if mode == "sync":
