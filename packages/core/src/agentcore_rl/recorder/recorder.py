@@ -40,6 +40,8 @@ __all__ = ["CallInProgress", "Native", "Recorder", "Recording", "RolloutData", "
 
 logger = logger_of(__name__)
 
+_ERROR_CHARACTERS = 2000
+
 calling: ContextVar[str | None] = ContextVar("agentcore_rl_calling", default=None)
 """Key of the model call that the framework's callbacks have announced in this context."""
 
@@ -202,6 +204,9 @@ class Recorder:
         """One HTTP attempt of the call has ended."""
         with self._lock:
             if self._closed is None:
+                if attempt.error is not None:
+                    # Redacted before it is cut: half a key is not recognised.
+                    attempt = replace(attempt, error=self._redactor.text(attempt.error)[:_ERROR_CHARACTERS])
                 call.http.append(attempt)
 
     def since_start(self, moment: float) -> float:

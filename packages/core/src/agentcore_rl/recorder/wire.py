@@ -48,7 +48,7 @@ _UNSENT = (
 )
 """What a connection that is lost before the answer's first byte raises."""
 _DRAIN_S = 0.1
-_ERROR_TEXT = 2000
+_ERROR_BYTES = 65_536
 
 
 @functools.cache
@@ -94,7 +94,7 @@ def _failure(error: BaseException) -> str:
 
 
 def _refusing(status: int, content: bytes) -> str:
-    return f"HTTP {status}: {content[:_ERROR_TEXT].decode('utf-8', 'replace')}"
+    return f"HTTP {status}: {content[:_ERROR_BYTES].decode('utf-8', 'replace')}"
 
 
 class _Pools:
