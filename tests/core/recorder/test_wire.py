@@ -477,7 +477,7 @@ def test_a_wait_between_retries_ends_with_the_rollout():
     for mode in ("sync", "async"):
         with ScriptedModel([Status(429, retry_after=2)]) as model, recording_from(model.base_url) as recorder:
 
-            def close(model: ScriptedModel = model, recorder: Recorder = recorder) -> None:
+            def close(model: ScriptedModel = model, recorder: Any = recorder) -> None:
                 while not model.calls:
                     time.sleep(0.01)
                 time.sleep(0.2)
