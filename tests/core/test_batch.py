@@ -459,7 +459,7 @@ async def test_an_app_of_another_kind_stops_the_batch(store):
         async def start(self, session, payload):
             return {"answer": "4"}
 
-    with pytest.raises(ConfigurationError, match="no function under @app.rollout_entrypoint"):
+    with pytest.raises(ConfigurationError, match=r"no function under @app\.rollout_entrypoint"):
         await all_of(batch(Plain(store)), [task("a")])
 
 
