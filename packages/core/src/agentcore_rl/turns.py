@@ -69,7 +69,7 @@ class ExpandedTurn:
         return None if self.stored.tokens is None else list(self.stored.tokens.answer)
 
     def to_dict(self) -> dict[str, Any]:
-        """This turn as the seed's `rollout_data` has it: full OpenAI-style history and answer."""
+        """This turn as one entry of `rollout_data`: full OpenAI-style history and answer."""
         request: dict[str, Any] = {"messages": self.messages}
         if self.stored.tools is not None:
             request["tools"] = self.tools
