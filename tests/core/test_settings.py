@@ -143,3 +143,15 @@ def test_another_process_environment_is_the_default(tmp_path: Any):
 
     os.environ["AGENTCORE_RL_STORE"] = str(tmp_path)
     assert Settings.from_environment().store == str(tmp_path)
+
+
+def test_the_spool_has_a_place_without_a_home(tmp_path: Path):
+    """Where there is none, or none that may be written, it lies in the folder for temporary files."""
+    import tempfile
+
+    (tmp_path / "file").write_text("")
+    temporary = Path(tempfile.gettempdir()) / "agentcore-rl" / "spool"
+    assert Settings.from_environment({}).spool == temporary
+    assert Settings.from_environment({"HOME": str(tmp_path / "file" / "home")}).spool == temporary
+    home = tmp_path / "home"
+    assert Settings.from_environment({"HOME": str(home)}).spool == home / ".local/state/agentcore-rl/spool"

@@ -168,4 +168,11 @@ def _seconds(env: Mapping[str, str], name: str, default: float) -> float:
 
 def _state_directory(env: Mapping[str, str]) -> Path:
     home = env.get("XDG_STATE_HOME") or (f"{env['HOME']}/.local/state" if env.get("HOME") else "")
-    return Path(home) / "agentcore-rl" if home else Path(tempfile.gettempdir()) / "agentcore-rl"
+    # Containers often have a home that is not there, or may not be written.
+    return (Path(home) if home and _writable(Path(home)) else Path(tempfile.gettempdir())) / "agentcore-rl"
+
+
+def _writable(folder: Path) -> bool:
+    """Whether the folder, or the nearest one above it that is there, may be written."""
+    there = next((path for path in (folder, *folder.parents) if path.exists()), None)
+    return there is not None and os.access(there, os.W_OK | os.X_OK)
