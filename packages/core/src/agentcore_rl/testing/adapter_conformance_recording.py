@@ -70,8 +70,9 @@ class RecordingConformance(AdapterOnTrial):
             request = {"exp_id": "run", "input_id": "task.0", "base_url": model.base_url, "stream": True}
             handler = awaited if way == "async" else called
             rollout = asyncio.run(record_in_app(handler, request, tmp_path))
+            ended = (rollout.output, rollout.failure)
+            assert ended == ("3", None), f"the handler's answer is recorded: {rollout.failure}"
             calls = model.calls
-        assert (rollout.output, rollout.failure) == ("3", None), "the handler's answer is recorded"
         assert [call.streamed for call in calls] == [True, True], "the request decides whether to stream"
         assert [turn.prompt for turn in rollout.turns] == [(call.json or {})["messages"] for call in calls], (
             "the stored prompts are the wire's"

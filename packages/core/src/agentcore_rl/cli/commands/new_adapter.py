@@ -1,6 +1,6 @@
 """Writes the package of an adapter for another framework, to be filled in.
 
-It installs at once, and its tests fail where code is still owed.
+It installs at once, and its tests fail where code is still owed. docs/add-a-framework.md has the steps.
 
   agentcore-rl new-adapter agent_framework --out packages/agent-framework
 """
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Write the package."""
+    import shlex
     from importlib.metadata import version
     from importlib.resources import files
     from pathlib import Path
@@ -52,7 +53,7 @@ def main(args: argparse.Namespace) -> int:
         target.write_text(_filled(text, words), encoding="utf-8")
         print(f"  {target}")
     print(f"\nThe adapter {name} is in {out}; it installs, and its tests fail where code is owed. Next:")
-    print(f"  cd {out} && pip install -e . pytest && python -m pytest tests")
+    print(f"  cd {shlex.quote(str(out))} && pip install -e . pytest && python -m pytest tests")
     return 0
 
 
@@ -61,14 +62,17 @@ def _names(args: argparse.Namespace) -> tuple[str, str]:
     import keyword
     import re
 
+    from agentcore_rl.adapter import ADAPTERS
     from agentcore_rl.exceptions import ConfigurationError
 
     name = args.name.replace("-", "_")
-    if not re.fullmatch(r"[a-z][a-z0-9_]{0,40}", name) or keyword.iskeyword(name):
+    if not re.fullmatch(r"[a-z][a-z0-9]*(_[a-z0-9]+)*", name) or len(name) > 40 or keyword.iskeyword(name):
         raise ConfigurationError(
             f"{args.name!r} cannot be an adapter's name: "
-            "use lower-case letters, digits and '_', a letter first."
+            "use at most 40 lower-case letters, digits and single '_' between them, a letter first."
         )
+    if name in ADAPTERS:
+        raise ConfigurationError(f"An adapter {name!r} is installed here already; choose another name.")
     prefix = args.class_prefix or "".join(part.capitalize() for part in name.split("_"))
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", prefix):
         raise ConfigurationError(
