@@ -20,13 +20,17 @@ home_of() { # NAME: the folder of that package
 
 environment() { # NAME PINS: .venvs/PINS holds exactly what is pinned, and our packages in place
   local venv=.venvs/$2 ours=(--editable packages/core)
-  [[ "$1" == core ]] || ours+=(--editable "$(home_of "$1")")
+  case "$(home_of "$1")" in
+    packages/core) ;;
+    packages/*) ours+=(--editable "packages/$1") ;;
+    *) ours+=("$(home_of "$1")") ;; # an example asks for no more than a wheel
+  esac
   if ! cmp -s .venv/pyvenv.cfg "$venv/like"; then
     uv venv --quiet --clear --python .venv/bin/python "$venv"
     cp .venv/pyvenv.cfg "$venv/like"
   fi
   uv pip sync --quiet --python "$venv" --require-hashes "requirements/$2.txt"
-  uv pip install --quiet --python "$venv" --no-deps --no-build-isolation "${ours[@]}"
+  uv pip install --quiet --python "$venv" --no-deps --no-build-isolation --refresh "${ours[@]}"
 }
 
 versions() { # NAME VENV: of what the package requires itself
