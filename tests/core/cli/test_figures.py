@@ -3,7 +3,7 @@
 from agentcore_rl.cli.figures import Row, failures, figures
 from agentcore_rl.outcome import Phases, RequestIds, RolloutOutcome
 from agentcore_rl.read import Interval, Summary
-from agentcore_rl.rollout import Failure, FailureKind, Status
+from agentcore_rl.rollout import Crosscheck, Failure, FailureKind, Status
 
 NONE = Summary()
 SOME = Summary(
@@ -19,6 +19,7 @@ SOME = Summary(
     prompt_tokens=12000,
     completion_tokens=345,
     suspect=1,
+    crosscheck=Crosscheck(matched=16, wire_only=1, collected=True),
 )
 
 
@@ -33,7 +34,7 @@ def test_figures_stand_side_by_side():
     """One row per run; what is not there is a dash and never a zero."""
     lines = figures([Row(NONE, "a", "x"), Row(SOME, "b", "y", unrecorded=1)])
     assert lines[0].split("  ")[0] == "framework"
-    assert lines[1].split() == ["x", "a", "0", "-", "0", "of", "0", "0", "-", "0", "0"]
+    assert lines[1].split() == ["x", "a", "0", "-", "0", "of", "0", "0", "-", "-", "0", "0"]
     assert lines[2].split() == [
         "y",
         "b",
@@ -46,6 +47,9 @@ def test_figures_stand_side_by_side():
         "9",
         "17",
         "12,345",
+        "16",
+        "of",
+        "17",
         "1",
         "2",
     ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 
 import pytest
 
@@ -53,6 +54,10 @@ async def test_the_life_of_a_session(app, tmp_path):
     assert await launcher.start(one, {}) == first
     assert await launcher.status(one) is SessionStatus.BUSY
     await launcher.stop(one)
+    # Busy for as long as its spool is looked through.
+    end = time.monotonic() + 10
+    while await launcher.status(one) is SessionStatus.BUSY and time.monotonic() < end:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
     assert await launcher.status(one) is SessionStatus.GONE
     await launcher.aclose()
     assert await launcher.status(two) is SessionStatus.GONE

@@ -35,7 +35,7 @@ def test_rollouts_are_run_and_stored(call, app, tasks):
     figures = summarize(run.rollouts)
     tokens = f"{figures.prompt_tokens + figures.completion_tokens:,}"
     assert out.splitlines()[1].split()[:3] == ["scripted", "4", "1.00"]
-    assert out.splitlines()[1].split()[-4:] == ["4", tokens, "0", "0"]
+    assert out.splitlines()[1].split()[-5:] == ["4", tokens, "-", "0", "0"]
     assert "agentcore-rl show rollouts/mine" in out
     about = json.loads(Path("rollouts/mine/run.json").read_text())
     assert (about["samples"], about["limits"]["max_tokens"]) == (2, 99)

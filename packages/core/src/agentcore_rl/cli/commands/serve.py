@@ -42,20 +42,20 @@ def main(args: argparse.Namespace) -> int:
     records = str(Path(Settings.from_environment().store).absolute())
     runtime = LocalRuntime(args.app, port=args.port, env=ADAPTERS.import_env())
     runtime.start()
-    if args.json:
-        addresses = {
-            "endpoint_url": runtime.endpoint_url,
-            "region": runtime.region,
-            "arn": runtime.arn,
-            "logs": str(runtime.directory / "logs"),
-            "records": records,
-        }
-        print(json.dumps(addresses), flush=True)
-    else:
-        print(runtime.describe(), flush=True)
-        print(f"Records of rollouts go to {records}.", flush=True)
-        print("Ctrl-C ends it.", file=sys.stderr, flush=True)
     try:
+        if args.json:
+            addresses = {
+                "endpoint_url": runtime.endpoint_url,
+                "region": runtime.region,
+                "arn": runtime.arn,
+                "logs": str(runtime.directory / "logs"),
+                "records": records,
+            }
+            print(json.dumps(addresses), flush=True)
+        else:
+            print(runtime.describe(), flush=True)
+            print(f"Records of rollouts go to {records}.", flush=True)
+            print("Ctrl-C ends it.", file=sys.stderr, flush=True)
         runtime.serve_forever()
     except KeyboardInterrupt:  # before it had begun to listen for it
         runtime.stop()
