@@ -6,9 +6,17 @@ run := "bash scripts/run.sh"
 default:
     @just --list
 
-# Everything that a commit must pass; CI runs the same.
+# Everything that a commit must pass.
 check:
     bash scripts/check.sh
+
+# Core and adapters each alone, under pins of their own: just adapters strands core
+adapters *ARGS:
+    bash scripts/adapters.sh {{ ARGS }}
+
+# What CI runs: both.
+ci:
+    .ci/run
 
 # Makes or renews .venv.
 setup:

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Everything that a commit must pass, from a fresh clone on. CI runs this and nothing else.
+# Everything that a commit must pass, from a fresh clone on. CI runs this, then scripts/adapters.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh

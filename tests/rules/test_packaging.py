@@ -23,6 +23,34 @@ def test_pins_have_hashes_and_no_addresses():
             assert not line.startswith(("torch==", "agentcore-rl"))
 
 
+def test_every_adapter_has_pins_of_its_own():
+    """Core alone, and each adapter at its lowest and its newest; no pins of what is gone."""
+    packages = [*ROOT.glob("packages/*/pyproject.toml"), *ROOT.glob("examples/adapters/*/pyproject.toml")]
+    names = {path.parent.name for path in packages} - {"core"}
+    expected = {"dev", "uv", "core"} | {f"{name}-{kind}" for name in names for kind in ("lowest", "newest")}
+    assert {path.stem for path in (ROOT / "requirements").glob("*.txt")} == expected
+
+
+def test_lowest_is_what_packages_ask_for():
+    """What a package asks for at least is what its lowest pins hold, or the next that its framework takes."""
+    for path in [*ROOT.glob("packages/*/pyproject.toml"), *ROOT.glob("examples/adapters/*/pyproject.toml")]:
+        if path.parent.name == "core":
+            continue
+        pins = dict(re.findall(r"^([a-z0-9-]+)==([\d.]+)", _pins(f"{path.parent.name}-lowest"), re.MULTILINE))
+        needs = tomllib.loads(path.read_text())["project"]["dependencies"]
+        for need in (need for need in needs if not need.startswith("agentcore-rl")):
+            name, floor = re.match(r"([\w-]+)(?:\[.*?\])?>=([\d.]+)", need).groups()
+            assert _numbers(pins[name])[:2] == _numbers(floor)[:2], f"{path.parent.name}: {need}"
+
+
+def _pins(name: str) -> str:
+    return (ROOT / "requirements" / f"{name}.txt").read_text()
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
 def test_nothing_names_a_machine_or_a_registry():
     """No tracked file holds a path of somebody's machine or the host of a package registry."""
     listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True)
