@@ -309,7 +309,8 @@ def test_a_cancelled_call_is_recorded_as_cut(lines: list[Line]):
     if turn.answer is not None:
         said = spelled(call.response_body)
         assert said is not None
-        assert turn.answer["content"] == said["content"]
+        # The server may have sent more than was read when the call was cancelled.
+        assert said["content"].startswith(turn.answer["content"])
 
 
 def test_label_headers_and_the_sdks_own_stay_here():
