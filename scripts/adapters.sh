@@ -44,6 +44,10 @@ print(", ".join(f"{name} {version(name)}" for name in names if name != "agentcor
 PY
 }
 
+tested() { # PYTHON ARGUMENTS...: what failed is run once more, alone, as in check.sh
+  "$1" -m pytest -q -n 2 "${@:2}" || "$1" -m pytest -q -n 0 --last-failed --last-failed-no-failures none "${@:2}"
+}
+
 report() { # WHAT VERSIONS COMMAND...: one line; everything that was said, where it failed
   local what=$1 versions=$2 log=$work/log status=0
   "${@:3}" >"$log" 2>&1 || status=$?
@@ -61,7 +65,7 @@ away() ( # VENV TESTS...: the installed packages, in a folder that holds nothing
   export XDG_STATE_HOME="$place/state" XDG_CACHE_HOME="$place/cache" PATH="$venv/bin:/usr/bin:/bin"
   "$venv/bin/python" -c 'import sys, agentcore_rl; sys.exit(not agentcore_rl.__file__.startswith(sys.prefix))' &&
     agentcore-rl doctor && agentcore-rl demo --scripted --tasks 1 &&
-    "$venv/bin/python" -m pytest -q -n 2 "$place"
+    tested "$venv/bin/python" "$place"
 )
 
 wheels() { # NAME VENV: puts the wheels of core and adapter in the place of the sources
@@ -86,7 +90,7 @@ for name in "${names[@]}"; do
   if [[ "$name" == core ]]; then
     environment core core
     # These files and the tests that say so need an adapter.
-    report core "$(versions core .venvs/core)" .venvs/core/bin/python -m pytest -q -n 2 \
+    report core "$(versions core .venvs/core)" tested .venvs/core/bin/python \
       -m "not live and not needs_adapter" tests/core tests/docs tests/plugins \
       --ignore tests/core/demo/test_app.py --ignore tests/core/testing/test_adapter_conformance.py \
       --ignore tests/core/cli/commands/test_demo.py --ignore tests/core/cli/commands/test_frameworks.py
@@ -104,7 +108,7 @@ for name in "${names[@]}"; do
     says=$(versions "$name" ".venvs/$pins")
     # The newest is held to the contract below, as wheels.
     [[ "$kind" == lowest ]] && further=("${contract[@]}") || further=()
-    report "$pins" "$says" ".venvs/$pins/bin/python" -m pytest -q -n 2 "${tests[@]}" "${further[@]}" \
+    report "$pins" "$says" tested ".venvs/$pins/bin/python" "${tests[@]}" "${further[@]}" \
       tests/core/recorder/test_wire.py
   done
   wheels "$name" ".venvs/$name-newest"
