@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import re
 import sys
@@ -143,6 +142,8 @@ def _at_once(listing: Coroutine[Any, Any, Any]) -> Any:
 
 def _autogen_tool(declared: Tool) -> Any:
     """A tool with our name, description and schema; AutoGen would derive them from the signature."""
+    import asyncio
+
     from autogen_core import CancellationToken
     from autogen_core.tools import BaseTool, ToolSchema
     from pydantic import BaseModel, ConfigDict

@@ -7,6 +7,7 @@ are refused. No HTTP here: `aws.app` translates.
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -29,8 +30,8 @@ from agentcore_rl.request import Parsed, Probe, parse
 from agentcore_rl.rollout import Failure, FailureKind, Rollout, RolloutRequest, Status
 from agentcore_rl.settings import Settings
 from agentcore_rl.sink import Sink
-from agentcore_rl.stores import Notice
-from agentcore_rl.stores.places import open_store
+from agentcore_rl.stores import Notice, RecordStore
+from agentcore_rl.stores.places import object_of, open_store
 
 __all__ = ["Acceptance"]
 
@@ -38,6 +39,9 @@ logger = logger_of(__name__)
 
 REMEMBERED = 10_000
 """Deliveries that are remembered, the latest; an older one is answered by its stored record."""
+LOOK_S = 3.0
+"""Seconds for which a rollout's answer waits for a store that hangs. Then its agent runs, at worst once more:
+a record is only put where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,7 @@ class Acceptance:
         self._accepted: OrderedDict[tuple[str, str, int, str], _Accepted] = OrderedDict()
         self._lives: dict[str, RolloutLife] = {}
         self._closing = False
+        self._told = False
 
     @property
     def running(self) -> int:
@@ -92,11 +97,8 @@ class Acceptance:
             return self._probe(parsed)
         request = parsed.request
         ids = (request.run, request.task, request.sample, request.session)
-        answer = {
-            "status": "processing",
-            "s3_bucket": request.destination.bucket or "",
-            "result_key": request.key,
-        }
+        bucket, name = self._object_of(request)
+        answer = {"status": "processing", "s3_bucket": bucket, "result_key": name}
         with self._lock:
             known = self._accepted.get(ids)
             if known is not None:
@@ -150,14 +152,21 @@ class Acceptance:
         """Whether an earlier process of this session finished this rollout."""
         if self._sink.holds(request.key):
             return True
-        try:
-            open_store(self._settings.store, bucket=request.destination.bucket).get(request.key)
-        except RecordNotFound:
-            return False
-        except StoreError as error:
-            logger.warning("Could not look whether %s is stored already: %s", request.key, error)
-            return False
-        return True
+        store = open_store(self._settings.store, bucket=request.destination.bucket)
+        found: list[bool | Exception] = []
+        look = threading.Thread(
+            target=lambda: found.append(_there(store, request.key)), name="look", daemon=True
+        )
+        look.start()
+        look.join(LOOK_S)
+        outcome = found[0] if found else TimeoutError(f"{store.location} gave no answer in {LOOK_S:g} s.")
+        if isinstance(outcome, bool):
+            return outcome
+        # Once: a role that may only put is told so for every rollout.
+        level = logging.INFO if self._told else logging.WARNING
+        self._told = True
+        logger.log(level, "Could not look whether %s is stored already: %s", request.key, outcome)
+        return False
 
     def _probe(self, probe: Probe) -> Mapping[str, Any]:
         """Put a small object where a record of this run would go."""
@@ -172,18 +181,18 @@ class Acceptance:
             "status": "ready",
             "probe_key": probe.key,
             "store": store.location,
-            "s3_bucket": probe.destination.bucket or "",
+            "s3_bucket": object_of(self._settings.store, probe.key, bucket=probe.destination.bucket)[0],
         }
 
     def _keep(self, rollout: Rollout, parsed: Parsed) -> None:
         request = parsed.request
-        bucket = request.destination.bucket or ""
+        bucket, name = self._object_of(request)
         try:
             try:
-                content = encode_record(rollout, bucket=bucket, key=request.key, secrets=parsed.secrets)
+                content = encode_record(rollout, bucket=bucket, key=name, secrets=parsed.secrets)
             except ContractError as error:
                 rollout = _unencodable(rollout, error)
-                content = encode_record(rollout, bucket=bucket, key=request.key, secrets=parsed.secrets)
+                content = encode_record(rollout, bucket=bucket, key=name, secrets=parsed.secrets)
             self._sink.accept(
                 content,
                 key=request.key,
@@ -197,6 +206,10 @@ class Acceptance:
             with self._lock:
                 self._lives.pop(request.key, None)
             self._changed(request.key, False)
+
+    def _object_of(self, request: RolloutRequest) -> tuple[str, str]:
+        """Where clients of S3 find the record: bucket and key, with the store's prefix."""
+        return object_of(self._settings.store, request.key, bucket=request.destination.bucket)
 
     def close(self) -> None:
         """Accept nothing more, and end what runs with a record that says so."""
@@ -226,3 +239,14 @@ def _notice(rollout: Rollout, request: RolloutRequest, content: bytes) -> Notice
         status=rollout.status.value,
         reward=rollout.reward.value if rollout.reward is not None else None,
     )
+
+
+def _there(store: RecordStore, key: str) -> bool | Exception:
+    """Whether a store has an object, or why that cannot be told."""
+    try:
+        store.get(key)
+    except RecordNotFound:
+        return False
+    except Exception as error:  # noqa: BLE001 - told by who waits, in another thread
+        return error
+    return True

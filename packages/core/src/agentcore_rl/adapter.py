@@ -12,11 +12,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from agentcore_rl.exceptions import MissingDependencyError
 from agentcore_rl.tools import Tool
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 __all__ = ["ADAPTERS", "AgentBuilder", "Deviations", "FrameworkAdapter"]
 
@@ -149,6 +151,8 @@ class _Adapters(Mapping[str, Any]):
         self._loaded: dict[str, Any] = {}
 
     def _found(self) -> dict[str, EntryPoint]:
+        from importlib.metadata import entry_points  # costs more than the whole rest of this module
+
         return {point.name: point for point in entry_points(group=GROUP)}
 
     def __getitem__(self, name: str) -> Any:

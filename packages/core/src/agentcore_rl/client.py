@@ -8,8 +8,8 @@ from types import TracebackType
 from typing import Any
 
 from agentcore_rl.batch import BatchRunner
+from agentcore_rl.batch.flight import Pace
 from agentcore_rl.endpoint import Endpoint
-from agentcore_rl.flight import Pace
 from agentcore_rl.launchers import Launcher
 from agentcore_rl.outcome import RolloutOutcome
 from agentcore_rl.rollout import Destination, Rollout

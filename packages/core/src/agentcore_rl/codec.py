@@ -12,11 +12,11 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any, overload
 
 import msgspec
 
+from agentcore_rl.decoders import decoder
 from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import ContractError, RecordUnreadable, UnknownSchema
 from agentcore_rl.redaction import Redactor
@@ -244,8 +244,8 @@ def decode_record(content: bytes) -> Rollout:
         RecordUnreadable: it is not a record of ours, or it is damaged.
     """
     try:
-        top = msgspec.json.decode(content, type=dict[str, msgspec.Raw])
-        schema = msgspec.json.decode(top["rollout"], type=_Head).schema if "rollout" in top else None
+        top = decoder(dict[str, msgspec.Raw]).decode(content)
+        schema = decoder(_Head).decode(top["rollout"]).schema if "rollout" in top else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RecordUnreadable(f"The object is not a whole JSON object: {error}.") from None
     if not isinstance(schema, str) or not schema.startswith(_FAMILY):
@@ -258,7 +258,7 @@ def decode_record(content: bytes) -> Rollout:
             "use the release of agentcore-rl that wrote it, or a newer one."
         )
     try:
-        stored = _decoder().decode(top["rollout"])
+        stored = decoder(_Stored).decode(top["rollout"])
         output = _assembled(stored, top)
         rollout = Rollout(
             **{name: getattr(stored, name) for name in _RECORD_FIELDS},
@@ -352,11 +352,6 @@ def _put(output: Any, path: Sequence[str | int], value: Any) -> Any:
 
 
 # ── reading ────────────────────────────────────────────────────────────────
-
-
-@cache
-def _decoder() -> msgspec.json.Decoder[_Stored]:
-    return msgspec.json.Decoder(_Stored)
 
 
 def _assembled(stored: _Stored, top: Mapping[str, msgspec.Raw]) -> Any:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
+from agentcore_rl.decoders import decoder
 from agentcore_rl.messages import (
     fingerprint,
     has_broken_arguments,
@@ -64,7 +66,8 @@ class Placement:
         parent: the turn that it extends; None for a root.
         keep: leading messages that are, byte for byte, those of the parent's prompt.
         new: indexes of the messages behind them.
-        forked: the agent already has an answered turn that this prompt does not continue.
+        forked: the agent already has an answered turn that this prompt does not continue, nor is it of
+            another of the conversations that its caller began at once.
     """
 
     turn: int
@@ -83,6 +86,7 @@ class _Node:
     end: int  # trie position behind the prompt
     place: str
     answer: int | None = None
+    continued: bool = False  # an answered turn extends it
 
 
 @dataclass(slots=True)
@@ -90,7 +94,19 @@ class _Agent:
     """What one agent's turns look like so far."""
 
     last_answered: dict[str, int] = field(default_factory=dict)  # place -> turn
+    begun: dict[str, int] = field(default_factory=dict)  # place -> conversations that begin there
     ends: dict[int, int] = field(default_factory=dict)  # trie position behind prompt and answer -> turn
+
+
+class _Role(msgspec.Struct):
+    role: Any = None
+
+
+def _role(message: bytes) -> Any:
+    try:
+        return decoder(_Role).decode(message).role
+    except (ValueError, RecursionError):
+        return None
 
 
 class TurnGraph:
@@ -108,7 +124,9 @@ class TurnGraph:
         self._agents: dict[str, _Agent] = {}
         self._leaf: tuple[int, list[int]] | None = None  # the last turn placed and its whole prompt
 
-    def add(self, prompt: Iterable[bytes], *, agent: str = "main", place: str = "") -> Placement:
+    def add(
+        self, prompt: Iterable[bytes], *, agent: str = "main", place: str = "", conversations: int = 1
+    ) -> Placement:
         """Place the prompt of a new turn.
 
         Args:
@@ -116,6 +134,8 @@ class TurnGraph:
             agent: who makes the call; paths of different agents are kept apart.
             place: where in the agent (a node of its graph); each may have a conversation of its own,
                 or go on with another's.
+            conversations: that may begin in this place and go on side by side: as many as its caller
+                called at once.
         """
         indexes = [self._message(raw) for raw in prompt]
         mine = self._agents.setdefault(agent, _Agent())
@@ -136,7 +156,25 @@ class TurnGraph:
         self._leaf = (turn, indexes)
         last = mine.last_answered.get(place)
         forked = last is not None and (parent is None or last not in self.path(parent))
+        if forked and conversations > 1:
+            forked = not self._of_another(mine, place, conversations, indexes, parent)
+        if parent is None:
+            mine.begun[place] = mine.begun.get(place, 0) + 1
         return Placement(turn, parent, keep, tuple(indexes[keep:]), forked)
+
+    def _of_another(
+        self, mine: _Agent, place: str, conversations: int, prompt: Sequence[int], parent: int | None
+    ) -> bool:
+        """Whether a prompt that does not continue the last answered turn is of another conversation.
+
+        It continues a turn that nothing has continued yet; or it begins one of those that may begin, and then
+        nothing was answered in it. All else repeats or changes what was said.
+        """
+        if parent is not None:
+            return not self._nodes[parent].continued
+        if mine.begun.get(place, 0) >= conversations:
+            return False
+        return all(_role(self.messages[index]) != "assistant" for index in prompt)
 
     def answer(self, turn: int, message: bytes) -> int:
         """Complete a turn with its answer's message; the message's index.
@@ -148,6 +186,8 @@ class TurnGraph:
         if node.answer is not None:
             raise ValueError(f"Turn {turn} has an answer already.")
         node.answer = self._message(message)
+        if node.parent is not None:
+            self._nodes[node.parent].continued = True
         mine = self._agents[node.agent]
         end = self._step(node.end, node.answer)
         mine.ends[end] = turn

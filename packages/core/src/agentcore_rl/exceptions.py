@@ -21,7 +21,8 @@
     │   └── RecordUnreadable        the object is not a record of ours, or damaged
     │       └── UnknownSchema       the record was written by a newer release
     └── LauncherError               what a launcher can say, in four classes
-        ├── RetryLater              throttled or over quota: the same call again, later
+        ├── RetryLater              not now: the same call again, later
+        │   └── ServiceBusy         the service throttles, or is over a quota
         ├── SessionLost             the session is gone: start the rollout in a new session
         ├── LaunchRejected          permanent: no retry helps
         └── OutcomeUnknown          no answer in time; the start may have happened
@@ -139,7 +140,7 @@ class LauncherError(AgentCoreRLError):
 
 
 class RetryLater(LauncherError):
-    """Throttled or over quota: the same call may succeed later.
+    """Nothing was started: the same call may succeed later.
 
     Attributes:
         after_s: seconds to wait if the service said so, else None.
@@ -148,6 +149,10 @@ class RetryLater(LauncherError):
     def __init__(self, message: str, *, after_s: float | None = None) -> None:
         super().__init__(message)
         self.after_s = after_s
+
+
+class ServiceBusy(RetryLater):
+    """The service itself says so, before any app hears of the call: too many calls, or sessions."""
 
 
 class SessionLost(LauncherError):

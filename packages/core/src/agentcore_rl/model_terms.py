@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
-from agentcore_rl.recorder.scope import current_scope
-from agentcore_rl.settings import Settings
 
 __all__ = ["ModelTerms", "apply_import_env", "check_openai", "check_sampling", "importing"]
 
@@ -62,6 +60,10 @@ class ModelTerms:
         if not agent or not agent.isascii() or not agent.isprintable():
             raise ConfigurationError(f"agent must be a label of printable ASCII characters, not {agent!r}.")
         import openai
+
+        # Here, since adapters import this module, and lists of adapters must be cheap.
+        from agentcore_rl.recorder.scope import current_scope
+        from agentcore_rl.settings import Settings
 
         check_openai(openai.__version__)
         scope = current_scope()

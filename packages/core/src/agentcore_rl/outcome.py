@@ -62,7 +62,11 @@ class RolloutOutcome:
         failure: what broke; None when it succeeded.
         reward: the judgement; None when not judged.
         location: where the record is, for a person; None when there is none.
-        timings: where the time went.
+        timings: where the time went, in the attempt that counts.
+        attempts: how many were made.
+        earlier: it had been delivered before the run was resumed.
+        witnessed: the gateway has seen the very answers, id for id, that the record holds; False: others;
+            None: there was no gateway, no record, or the gateway could not be asked.
     """
 
     request: RequestIds
@@ -71,6 +75,9 @@ class RolloutOutcome:
     reward: Reward | None
     location: str | None
     timings: Phases
+    attempts: int = 1
+    earlier: bool = False
+    witnessed: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,7 @@ class Progress:
         running: of these, begun and without an outcome.
         succeeded: of these, succeeded.
         failed: of these, failed, by failure kind.
+        again: further attempts that were decided on, after failures of infrastructure.
         judged: rollouts with a reward.
         mean_reward: over the judged; None when there is none.
         elapsed_s: seconds since the first call of `run`; 0 before.
@@ -93,6 +101,7 @@ class Progress:
     running: int = 0
     succeeded: int = 0
     failed: Mapping[str, int] = field(default_factory=dict)
+    again: int = 0
     judged: int = 0
     mean_reward: float | None = None
     elapsed_s: float = 0.0

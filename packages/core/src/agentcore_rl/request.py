@@ -19,6 +19,7 @@ from agentcore_rl.endpoint import Endpoint, Secret, check_endpoint, matches
 from agentcore_rl.exceptions import InvalidRequest, NotAllowed
 from agentcore_rl.rollout import Destination, Limits, RolloutRequest, derive_session
 from agentcore_rl.settings import SHORTEST_SECRET, Settings
+from agentcore_rl.stores.keys import split_input_id
 from agentcore_rl.strict_json import first_problem
 
 __all__ = ["Parsed", "Probe", "is_rollout", "parse", "payload_secrets", "without_secrets"]
@@ -194,7 +195,7 @@ def parse(payload: Mapping[str, Any], *, session: str | None, settings: Settings
 
 def _from_rollout(payload: Mapping[str, Any], session: str | None, settings: Settings) -> RolloutRequest:
     fields = _validated(_Rollout, payload["_rollout"], "_rollout")
-    task, sample = _split(fields.input_id)
+    task, sample = split_input_id(fields.input_id)
     return RolloutRequest(
         run=fields.exp_id,
         task=task,
@@ -213,7 +214,7 @@ def _from_rollout(payload: Mapping[str, Any], session: str | None, settings: Set
 
 def _from_training(payload: Mapping[str, Any], session: str | None, settings: Settings) -> RolloutRequest:
     fields = _validated(_Training, payload["_training"], "_training")
-    task, sample = _split(fields.input_id)
+    task, sample = split_input_id(fields.input_id)
     visible = {**payload, "_training": without_secrets(payload["_training"], drop=True)}
     return RolloutRequest(
         run=fields.exp_id,
@@ -247,14 +248,6 @@ def _validated(model: type[_Fields], fields: Any, where: str) -> _Fields:
 def _sentence(message: str) -> str:
     message = message.removeprefix("Value error, ")
     return message[:1].lower() + message[1:]
-
-
-def _split(input_id: str) -> tuple[str, int]:
-    """`{task}.{sample}`, or any other id as a task with sample 0."""
-    task, dot, number = input_id.rpartition(".")
-    if dot and task and re.fullmatch(r"0|[1-9][0-9]{0,8}", number):
-        return task, int(number)
-    return input_id, 0
 
 
 def _session(header: str | None) -> str | None:

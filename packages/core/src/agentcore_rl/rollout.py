@@ -285,3 +285,15 @@ class Rollout:
     def turns(self) -> Turns:
         """All turns in the order in which their calls began, expanded on access."""
         return Turns(self)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from agentcore_rl.read.notebook import rollout_html
+
+        return rollout_html(self)
+
+    def _repr_markdown_(self) -> str:
+        """What notebooks show where they do not show HTML."""
+        from agentcore_rl.read.notebook import rollout_markdown
+
+        return rollout_markdown(self)

@@ -5,11 +5,14 @@
 | BASE_URL | the deployment's model endpoint, with its version path | none |
 | MODEL_ID | the model id on the wire | what the agent asks for |
 | API_KEY | the endpoint's bearer token | none |
-| AGENTCORE_RL_STORE | where records go: a directory | `rollouts` in the current directory |
+| AGENTCORE_RL_STORE | where records go: a directory or `s3://bucket/prefix` | `rollouts` where it runs |
+| AGENTCORE_RL_QUEUE | URL of the SQS queue that announces records in S3 | none: nothing is sent |
+| AGENTCORE_RL_RUNTIME_ARN | the runtime that `run --on agentcore` means where none is named | none |
+| AGENTCORE_RL_S3_SSE | encryption that puts into S3 ask for: AES256, aws:kms or aws:kms:KEY | the bucket's |
 | AGENTCORE_RL_SPOOL | directory of the durable queue | a folder in the user's state directory |
 | AGENTCORE_RL_BUCKETS | buckets that a payload may name, comma-separated patterns | none |
 | AGENTCORE_RL_PREFIXES | key prefixes that a payload may name, comma-separated patterns | none |
-| AGENTCORE_RL_QUEUES | queues that a payload may name, comma-separated patterns | none |
+| AGENTCORE_RL_QUEUES | queues (URLs with S3) that a payload may name, comma-separated patterns | none |
 | AGENTCORE_RL_ENDPOINTS | endpoints that a payload may name, comma-separated patterns | BASE_URL, loopback |
 | AGENTCORE_RL_MODEL_TIMEOUT_S | seconds without a byte before a model call counts as lost | 600 |
 | AGENTCORE_RL_MODEL_RETRIES | further HTTP attempts of a model call | 4 |
@@ -47,6 +50,9 @@ class Settings:
     Attributes:
         endpoint: the deployment's model endpoint; None when BASE_URL is not set.
         store: where records go: an absolute path, or a URL.
+        queue: URL of the queue that announces records in S3; None: nothing is sent.
+        runtime_arn: the runtime that the command line means; None: none.
+        s3_encryption: what puts into S3 ask for; None: the bucket's default.
         spool: root directory of the durable queue; each process owns one folder in it.
         buckets, prefixes, queues: patterns that a payload's destination must match.
         endpoints: patterns that a payload's endpoint must match; None: BASE_URL and loopback.
@@ -58,6 +64,9 @@ class Settings:
     endpoint: Endpoint | None
     store: str
     spool: Path
+    queue: str | None = None
+    runtime_arn: str | None = None
+    s3_encryption: str | None = None
     buckets: Sequence[str] = ()
     prefixes: Sequence[str] = ()
     queues: Sequence[str] = ()
@@ -96,6 +105,9 @@ class Settings:
         return cls(
             endpoint=endpoint,
             store=_location(env.get("AGENTCORE_RL_STORE", "") or "rollouts"),
+            queue=env.get("AGENTCORE_RL_QUEUE", "").strip() or None,
+            runtime_arn=env.get("AGENTCORE_RL_RUNTIME_ARN", "").strip() or None,
+            s3_encryption=_encryption(env),
             spool=Path(env.get("AGENTCORE_RL_SPOOL", "") or _state_directory(env) / "spool"),
             buckets=_patterns(env, "AGENTCORE_RL_BUCKETS") or (),
             prefixes=_patterns(env, "AGENTCORE_RL_PREFIXES") or (),
@@ -131,6 +143,13 @@ def environment_secrets(environment: Mapping[str, str]) -> tuple[Secret, ...]:
 def _location(text: str) -> str:
     """Absolute, so that it means the same to whoever reads it later."""
     return text if "://" in text else os.path.abspath(os.path.expanduser(text))
+
+
+def _encryption(env: Mapping[str, str]) -> str | None:
+    text = env.get("AGENTCORE_RL_S3_SSE", "").strip()
+    if text and not re.fullmatch(r"AES256|aws:kms(:\S+)?", text):
+        raise ConfigurationError(f"AGENTCORE_RL_S3_SSE must be AES256, aws:kms or aws:kms:KEY, not {text!r}.")
+    return text or None
 
 
 def _patterns(env: Mapping[str, str], name: str) -> tuple[str, ...] | None:

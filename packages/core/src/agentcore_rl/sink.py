@@ -1,30 +1,29 @@
 """Carries records from the spool to the store, and announces them.
 
 A record is safe once `Sink.accept` has returned: it is on the disk, or, while the disk cannot be
-written, held in memory with `accepting` False. One thread then delivers. What cannot be delivered
-now is tried again for as long as the process lives, each destination at its own pace; what a dead
-process left in its spool is delivered by the next one.
+written, held in memory with `accepting` False. Threads then deliver, so that neither a
+destination that hangs nor the way to it holds up others.
+What cannot be delivered now is tried again for as long as the process lives, each destination at
+its own pace; what a dead process left in its spool is delivered by the next one.
 """
 
 from __future__ import annotations
 
 import os
-import random
-import threading
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Hashable
+from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from agentcore_rl.exceptions import (
-    AgentCoreRLError,
     ConfigurationError,
     RecordUnreadable,
     StoreError,
     StoreUnavailable,
 )
+from agentcore_rl.lanes import Lane, Lanes
 from agentcore_rl.logs import logger_of
 from agentcore_rl.spool import Address, Spool, SpoolEntry, SpoolFile, SpoolFolder
 from agentcore_rl.stores import Notice, Notices, RecordStore
@@ -45,30 +44,18 @@ NOTICE_PATIENCE_S = 300.0
 
 @dataclass(slots=True, eq=False)
 class _Item:
-    """One record on its way: on the disk (`file`) or in memory (`content`)."""
+    """One record on its way: on the disk (`file`) or in memory (`content`).
+
+    Attributes:
+        busy: a thread has it; no other may.
+    """
 
     address: Address
     file: SpoolFile | None = None
     content: bytes | None = None
     folder: SpoolFolder | None = None  # of the dead process that left it
     stored_at: float | None = None
-
-
-@dataclass(slots=True, eq=False)
-class _Lane:
-    """What waits for one thing to work: a store, a channel of notices, the spool.
-
-    Attributes:
-        serve: does an item's part; raises StoreUnavailable to have it tried again later.
-        due: when the next item may be tried, on the monotonic clock.
-        failures: since the last success.
-    """
-
-    name: str
-    serve: Callable[[_Item], None]
-    items: deque[_Item] = field(default_factory=deque)
-    due: float = 0.0
-    failures: int = 0
+    busy: bool = False
 
 
 class Sink:
@@ -92,28 +79,30 @@ class Sink:
 
     def _reset(self) -> None:
         self._pid = os.getpid()
-        self._changed = threading.Condition()
-        self._thread: threading.Thread | None = None
         self._adopting = False
-        self._closing = False
-        self._until = float("inf")
         self._pending = 0
         self._keys: Counter[str] = Counter()
-        self._lanes: dict[Hashable, _Lane] = {}
-        self._held = _Lane("the spool", self._keep)
+        self._held: Lane[_Item] = Lane("the spool", self._served(self._keep))
+        self._lanes = Lanes(self._held, retry_s=self._retry_s, is_done=lambda: not self._pending)
+        self._changed = self._lanes.changed
         self._folders: dict[SpoolFolder, int] = {}
 
     # ── what the app calls
 
     def start(self) -> None:
-        """Begin to deliver what dead processes left in their spools. Returns at once."""
+        """Begin to deliver what dead processes left in their spools. Returns at once.
+
+        Where they left nothing, no thread is started before the first record: each would cost a session
+        of the local runtime a millisecond.
+        """
+        if not self._spool.is_empty:
+            self._start()
+
+    def _start(self) -> None:
         if self._pid != os.getpid():  # a forked child: the parent delivers what it has
             self._reset()
         with self._changed:
-            if self._thread is None and not self._closing:
-                self._adopting = True
-                self._thread = threading.Thread(target=self._run, name="agentcore-rl-sink", daemon=True)
-                self._thread.start()
+            self._adopting = self._lanes.start(self._adopt) or self._adopting
 
     def accept(
         self,
@@ -146,7 +135,7 @@ class Sink:
         address = Address(check_key(key), location, bucket, prefix, queue, notice)
         _store(address)
         _notices(address)
-        self.start()
+        self._start()
         item = _Item(address)
         try:
             item.file = self._spool.add(SpoolEntry(address, content))
@@ -158,10 +147,9 @@ class Sink:
             self._keys[key] += 1
             if item.file is None:
                 if not self._held.items:
-                    self._failed(self._held)
+                    self._lanes.failed(self._held)
                 self._held.items.append(item)
             self._enqueue_put(item)
-            self._changed.notify_all()
 
     @property
     def pending(self) -> int:
@@ -194,16 +182,7 @@ class Sink:
         Returns:
             Whether everything is delivered.
         """
-        with self._changed:
-            self._closing = True
-            self._until = time.monotonic() + timeout_s
-            for lane in (self._held, *self._lanes.values()):
-                lane.due = 0.0
-            thread = self._thread
-            self._changed.notify_all()
-        if thread is not None:
-            thread.join(timeout_s + 1.0)
-        if thread is None or not thread.is_alive():
+        if self._lanes.close(timeout_s):
             for folder in list(self._folders):
                 folder.close()
             self._spool.close()
@@ -211,9 +190,9 @@ class Sink:
             _log.error("%d records in memory could be neither spooled nor stored.", len(self._held.items))
         return self._pending == 0
 
-    # ── the thread
+    # ── threads
 
-    def _run(self) -> None:
+    def _adopt(self) -> None:
         try:
             self._adopt_orphans()
         except Exception:  # noqa: BLE001 - new records must be delivered all the same
@@ -222,65 +201,26 @@ class Sink:
             with self._changed:
                 self._adopting = False
                 self._changed.notify_all()
-        while (lane := self._next_lane()) is not None:
-            # It stays at the head meanwhile: only this thread takes items away.
-            self._serve(lane, lane.items[0])
 
-    def _next_lane(self) -> _Lane | None:
-        """The lane to serve now, waiting for one; None when this sink is closed."""
-        with self._changed:
-            while True:
-                now = time.monotonic()
-                if self._closing and (not self._pending or now >= self._until):
-                    return None
-                lanes = [lane for lane in (self._held, *self._lanes.values()) if lane.items]
-                lane = min(lanes, key=lambda lane: lane.due, default=None)
-                if lane is not None and lane.due <= now:
-                    return lane
-                until = min(self._until, float("inf") if lane is None else lane.due)
-                self._changed.wait(None if until == float("inf") else until - now)
+    def _served(self, part: Callable[[_Item], None]) -> Callable[[_Item], None]:
+        """A part of the way, with what ends an item's way; whatever else is raised is for another try."""
 
-    def _serve(self, lane: _Lane, item: _Item) -> None:
-        try:
-            lane.serve(item)
-        except RecordUnreadable as error:
-            _log.error("%s It is set aside.", error)
-            if item.file is not None:
-                item.file.set_aside()
-            self._let_go(item)
-        except (ConfigurationError, ValueError) as error:
-            # Not for this release, or not with these settings: it stays where it is for another.
-            _log.error(
-                "The record %s cannot be delivered and stays in the spool: %s", item.address.key, error
-            )
-            self._let_go(item)
-        except Exception as error:  # noqa: BLE001 - whatever a store raises, the record must not be lost
-            self._retry_later(lane, error)
-            return
-        with self._changed:
-            if lane.items and lane.items[0] is item:
-                lane.items.popleft()
-            lane.failures = 0
-            # Lanes take turns: the one that was served longest ago is next.
-            lane.due = time.monotonic()
+        def serve(item: _Item) -> None:
+            try:
+                part(item)
+            except RecordUnreadable as error:
+                _log.error("%s It is set aside.", error)
+                if item.file is not None:
+                    item.file.set_aside()
+                self._let_go(item)
+            except (ConfigurationError, ValueError) as error:
+                # Not for this release, or not with these settings: it stays where it is for another.
+                _log.error(
+                    "The record %s cannot be delivered and stays in the spool: %s", item.address.key, error
+                )
+                self._let_go(item)
 
-    def _retry_later(self, lane: _Lane, error: Exception) -> None:
-        with self._changed:
-            # To the end: a record that can never be delivered must not keep the others back.
-            lane.items.rotate(-1)
-            self._failed(lane)
-            failures = lane.failures
-        if failures in (1, 10) or failures % 100 == 0:
-            reason = (
-                str(error) if isinstance(error, AgentCoreRLError) else f"{type(error).__name__} was raised."
-            )
-            _log.warning("%s does not work (%d times in a row): %s", lane.name, failures, reason)
-
-    def _failed(self, lane: _Lane) -> None:
-        first, longest = self._retry_s
-        pause = min(longest, first * 2.0 ** min(lane.failures, 30))
-        lane.failures += 1
-        lane.due = time.monotonic() + pause * random.uniform(0.5, 1.0)
+        return serve
 
     # ── what is done for an item, a lane each
 
@@ -305,14 +245,15 @@ class Sink:
             self._unhold(item)
             channel = (address.location, address.bucket, address.prefix, address.notice.run, address.queue)
             name = f"The channel of notices of run {address.notice.run}"
-            self._enqueue(item, ("notices", *channel), name, self._announce)
-            self._changed.notify_all()
+            self._lanes.add(item, ("notices", *channel), name, self._served(self._announce))
 
     def _announce(self, item: _Item) -> None:
         """Send the notice, and let go of the record."""
         assert item.stored_at is not None
         try:
-            _notices(item.address).send(item.address.notice)
+            notices = _notices(item.address)
+            if notices is not None:
+                notices.send(item.address.notice)
         except StoreError as error:
             if time.monotonic() - item.stored_at < NOTICE_PATIENCE_S:
                 raise
@@ -344,19 +285,10 @@ class Sink:
         with suppress(ValueError):
             self._held.items.remove(item)
 
-    # ── lanes
-
     def _enqueue_put(self, item: _Item) -> None:
         place = (item.address.location, item.address.bucket)
         name = f"The record store {item.address.location}"
-        self._enqueue(item, ("store", *place), name, self._put)
-
-    def _enqueue(self, item: _Item, key: Hashable, name: str, serve: Callable[[_Item], None]) -> None:
-        for old in [
-            old for old, lane in self._lanes.items() if not lane.items and not lane.failures and old != key
-        ]:
-            del self._lanes[old]
-        self._lanes.setdefault(key, _Lane(name, serve)).items.append(item)
+        self._lanes.add(item, ("store", *place), name, self._served(self._put))
 
     def _adopt_orphans(self) -> None:
         for folder in self._spool.claim_orphans():
@@ -403,7 +335,7 @@ def _store(address: Address) -> RecordStore:
     return open_store(address.location, bucket=address.bucket)
 
 
-def _notices(address: Address) -> Notices:
+def _notices(address: Address) -> Notices | None:
     return open_notices(
         address.location,
         run=address.notice.run,

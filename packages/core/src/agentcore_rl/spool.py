@@ -21,17 +21,19 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
+from agentcore_rl.decoders import decoder
 from agentcore_rl.exceptions import RecordUnreadable, StoreUnavailable
 from agentcore_rl.logs import logger_of
 from agentcore_rl.stores import Notice
 from agentcore_rl.stores.directory import make_folder, sync_folder, translated, write_durably
 
-__all__ = ["Address", "Spool", "SpoolEntry", "SpoolFile", "SpoolFolder"]
+__all__ = ["Address", "Spool", "SpoolEntry", "SpoolFile", "SpoolFolder", "Waiting", "look_into"]
 
 _log = logger_of(__name__)
 _MAGIC = b"agentcore-rl/spool/1"
@@ -227,6 +229,15 @@ class Spool:
             folder = self._own
         return folder.add(entry)
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no folder at all, of this process or another."""
+        try:
+            with os.scandir(self.root) as entries:
+                return not any(entry.is_dir(follow_symlinks=False) for entry in entries)
+        except OSError:  # no process has spooled anything yet, or this user must not see it
+            return True
+
     def claim_orphans(self) -> Iterator[SpoolFolder]:
         """Folders of processes that have died, each locked; close each when it is drained.
 
@@ -258,6 +269,72 @@ class Spool:
         """In a forked child: the parent's folder is not ours."""
         self._guard = threading.Lock()
         self._own = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What waits in the folder of one process.
+
+    Attributes:
+        folder: it.
+        alive: its process lives, and delivers by itself.
+        entries: records that wait.
+        size: their bytes, with their addresses.
+        damaged: entries that were set aside.
+        oldest_at: when the oldest was spooled (wall clock); None when none waits.
+        stores: locations that they wait for, each once.
+    """
+
+    folder: Path
+    alive: bool
+    entries: int
+    size: int
+    damaged: int
+    oldest_at: float | None
+    stores: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {**asdict(self), "folder": str(self.folder), "stores": list(self.stores)}
+
+
+def look_into(root: str | os.PathLike[str]) -> Iterator[Waiting]:
+    """What waits below the root of a spool, process by process; nothing is changed."""
+    try:
+        folders = sorted(
+            Path(entry.path) for entry in os.scandir(root) if entry.is_dir(follow_symlinks=False)
+        )
+    except OSError:
+        return
+    for folder in folders:
+        with suppress(OSError):
+            names = sorted(os.listdir(folder))
+            entries = [name for name in names if name.endswith(".entry")]
+            damaged = sum(name.endswith(".unreadable") for name in names)
+            if not entries and not damaged:
+                continue
+            stores: dict[str, None] = {}
+            for name in entries:
+                with suppress(RecordUnreadable, StoreUnavailable):
+                    stores[SpoolFile(folder / name).read().address.location] = None
+            size = sum((folder / name).stat().st_size for name in entries)
+            oldest = int(entries[0].partition("-")[0]) / 1e9 if entries else None
+            yield Waiting(folder, _lives(folder), len(entries), size, damaged, oldest, tuple(stores))
+
+
+def _lives(folder: Path) -> bool:
+    """Whether somebody holds the folder's lock."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def _locked(path: Path) -> int | None:
@@ -295,7 +372,7 @@ def _unpacked(raw: bytes, name: str) -> SpoolEntry:
         magic, digest, length = first.split(b" ")
         whole = magic == _MAGIC and digest == hashlib.sha256(rest).hexdigest().encode()
         if whole:
-            address = msgspec.json.decode(rest[: int(length)], type=Address)
+            address = decoder(Address).decode(rest[: int(length)])
             return SpoolEntry(address, rest[int(length) :])
     except (ValueError, msgspec.DecodeError):
         pass

@@ -9,8 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -59,6 +60,7 @@ class CrewAIRolloutCollector:
         if _listening.get():  # whoever listens around this block hears it all
             yield self
             return
+        _start_event_bus()
         recorder = current_recorder()
         if recorder is not None:
             recorder.attach_collector()
@@ -69,6 +71,24 @@ class CrewAIRolloutCollector:
         finally:
             reset_stream_sinks(sinks)
             _listening.reset(listens)
+
+
+@cache
+def _start_event_bus() -> None:
+    """Start the event bus's loop outside of any rollout.
+
+    It starts at the process's first event, and keeps that event's context variables for good: the
+    rollout, with all its messages.
+    """
+    from crewai.events import crewai_event_bus
+    from crewai.events.base_events import BaseEvent
+
+    class Start(BaseEvent):
+        type: str = "agentcore_rl_start"
+
+    # It starts for an event that has a handler.
+    crewai_event_bus.on(Start)(lambda source, event: None)
+    Context().run(crewai_event_bus.emit, None, Start())
 
 
 @dataclass(slots=True, eq=False)

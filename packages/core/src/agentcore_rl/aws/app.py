@@ -201,7 +201,7 @@ class AgentCoreRLApp(BedrockAgentCoreApp):
         @contextlib.asynccontextmanager
         async def around(app: Any) -> AsyncIterator[Any]:
             if self._handler is not None:
-                await asyncio.to_thread(self._open)
+                self._open()  # a few calls of the file system, before anything is served
             try:
                 if lifespan is None:
                     yield

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from typing import Any
 
-__all__ = ["at_least_one", "json_object", "port", "seconds"]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+__all__ = ["above_zero", "at_least_one", "json_object", "port", "seconds"]
 
 
 def at_least_one(text: str) -> int:
@@ -22,15 +25,20 @@ def port(text: str) -> int:
     return int(text)
 
 
-def seconds(text: str) -> float:
-    """A number of seconds above 0."""
+def above_zero(text: str, what: str = "number") -> float:
+    """A number above 0."""
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0 < value < float("inf"):
-        raise ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+        raise ArgumentTypeError(f"{text!r} is no {what} above 0")
     return value
+
+
+def seconds(text: str) -> float:
+    """A number of seconds above 0."""
+    return above_zero(text, "number of seconds")
 
 
 def json_object(text: str) -> dict[str, Any]:

@@ -10,20 +10,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agentcore_rl.adapter import ADAPTERS
 from agentcore_rl.batch import BatchRunner
 from agentcore_rl.cli.model_choice import ModelChoice
+from agentcore_rl.cli.place import Place
 from agentcore_rl.cli.terminal import StatusLine, number
 from agentcore_rl.exceptions import AgentCoreRLError
-from agentcore_rl.launchers.local import LocalLauncher
-from agentcore_rl.launchers.url import URLLauncher
 from agentcore_rl.outcome import Progress, RolloutOutcome
 from agentcore_rl.rollout import Limits
 from agentcore_rl.stores.places import open_notices, open_store
 from agentcore_rl.tasks import Task
 
 if TYPE_CHECKING:
-    from agentcore_rl.launchers import Launcher
+    from agentcore_rl.limits import Limiter
 
 __all__ = ["Collection", "outcome_json"]
 
@@ -35,9 +33,9 @@ class Collection:
     """What is to be collected.
 
     Attributes:
-        app: path of the app file, or the URL of an app that runs.
+        place: where the app is.
         tasks: the tasks.
-        out: root of the directory store, absolute.
+        out: directory of run folders, absolute; records go there too, unless `records` says where.
         run: the run's id; its folder is `out/run`.
         model: the model that the app should use.
         tasks_file: where the tasks were read; None when they come from elsewhere.
@@ -45,9 +43,15 @@ class Collection:
         concurrency: rollouts at once.
         limits: of each rollout.
         env: further environment variables of the sessions.
+        records: location of the record store; None: `out`.
+        queue: channel of notices, as `open_notices` takes it.
+        attempts: how often a rollout is tried when infrastructure fails it.
+        limiter: budget of the place; None: unlimited.
+        resume: go on with the run in the folder.
+        about: what else run.json says.
     """
 
-    app: str
+    place: Place
     tasks: Sequence[Task]
     out: Path
     run: str
@@ -57,6 +61,17 @@ class Collection:
     concurrency: int = 2
     limits: Limits = field(default_factory=Limits)
     env: dict[str, str] = field(default_factory=dict)
+    records: str | None = None
+    queue: str | None = None
+    attempts: int = 3
+    limiter: Limiter | None = None
+    resume: bool = False
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def store(self) -> str:
+        """Location of the record store."""
+        return self.records or str(self.out)
 
     @property
     def folder(self) -> Path:
@@ -78,27 +93,34 @@ class Collection:
             label: what the progress line begins with.
             heard: called with each outcome as it comes.
         """
-        launcher = self._launcher()
+        env = {"AGENTCORE_RL_STORE": self.store, **({"AGENTCORE_RL_QUEUE": self.queue} if self.queue else {})}
+        env |= {**self.model.env, **self.env}
+        # In a thread: it asks every installed adapter what its framework must find in the environment.
+        launcher = await asyncio.to_thread(self.place.launcher, env=env, limiter=self.limiter)
         batch = BatchRunner(
             launcher,
-            store=open_store(str(self.out)),
-            notices=open_notices(str(self.out), run=self.run),
+            store=open_store(self.store),
+            notices=open_notices(self.store, run=self.run, queue=self.queue),
             run=self.run,
             endpoint=self.model.endpoint,
             concurrency=self.concurrency,
             samples=self.samples,
+            attempts=self.attempts,
             deadline_s=self.limits.deadline_s,
             max_turns=self.limits.max_turns,
             max_tokens=self.limits.max_tokens,
             folder=self.folder,
+            resume=self.resume,
+            about=self.about,
+            gateway=self.model.gateway,
         )
         outcomes: list[RolloutOutcome] = []
-        there = await asyncio.to_thread(self.folder.exists)
+        there = await asyncio.to_thread((self.folder / "run.json").exists)
         try:
-            async with batch as runner, _shown(runner, status, label):
+            async with batch as runner, _shown(runner, status, label, self.store) as tell:
                 async for outcome in runner.run(self.tasks, tasks_file=self.tasks_file):
                     outcomes.append(outcome)
-                    status.clear()
+                    tell(outcome)
                     heard(outcome)
         except AgentCoreRLError:
             if not there and not batch.progress.total:  # no rollout was begun: the run's id stays free
@@ -108,23 +130,23 @@ class Collection:
             await launcher.aclose()
         return outcomes
 
-    def _launcher(self) -> Launcher:
-        if self.app.startswith(("http://", "https://")):
-            return URLLauncher(self.app)
-        return LocalLauncher(
-            self.app,
-            env={
-                **ADAPTERS.import_env(),
-                "AGENTCORE_RL_STORE": str(self.out),
-                **self.model.env,
-                **self.env,
-            },
-        )
-
 
 @contextlib.asynccontextmanager
-async def _shown(runner: BatchRunner, status: StatusLine, label: str) -> AsyncIterator[None]:
-    """Show the progress of a batch while the block runs."""
+async def _shown(
+    runner: BatchRunner, status: StatusLine, label: str, store: str
+) -> AsyncIterator[Callable[[RolloutOutcome], None]]:
+    """Show the progress of a batch while the block runs; gives what is to be told of each outcome."""
+    if status.has_screen:
+        from agentcore_rl.cli.live_view import LiveView
+
+        view = await asyncio.to_thread(LiveView, label, store, lambda: runner.progress)
+        view.__enter__()
+        try:
+            yield view.hear
+        finally:
+            # Even when this task is cancelled: the cursor must not stay hidden.
+            await asyncio.shield(asyncio.to_thread(view.__exit__))
+        return
 
     async def show() -> None:
         while True:
@@ -133,7 +155,7 @@ async def _shown(runner: BatchRunner, status: StatusLine, label: str) -> AsyncIt
 
     task = asyncio.create_task(show())
     try:
-        yield
+        yield lambda outcome: status.clear()
     finally:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
@@ -148,6 +170,8 @@ def _sentence(progress: Progress) -> str:
     parts = [f"{progress.done} of {progress.total} rollouts", f"{progress.running} running"]
     if failed:
         parts.append(f"{failed} failed")
+    if progress.again:
+        parts.append(f"{progress.again} tried again")
     if progress.mean_reward is not None:
         parts.append(f"mean reward {number(progress.mean_reward)}")
     return ", ".join([*parts, f"{progress.elapsed_s:.0f} s"])
@@ -165,4 +189,6 @@ def outcome_json(outcome: RolloutOutcome, **further: Any) -> dict[str, Any]:
         "failure": None if failure is None else {"kind": failure.kind.value, "message": failure.message},
         "record": outcome.location,
         "seconds": round(outcome.timings.total_s, 3),
+        "attempts": outcome.attempts,
+        "earlier": outcome.earlier,
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,10 +22,10 @@ from agentcore_rl.cli.model_choice import (
     LOCAL_MODELS,
     ModelChoice,
     check_model,
-    local_endpoint,
-    local_model,
+    local_models,
     named_model,
 )
+from agentcore_rl.cli.place import Place
 from agentcore_rl.cli.terminal import StatusLine
 from agentcore_rl.demo.math import load_tasks
 from agentcore_rl.endpoint import Endpoint
@@ -126,37 +129,38 @@ async def collect_runs(terms: DemoTerms, status: StatusLine, runs: list[DemoRun]
 
     app = str(Path(str(agentcore_rl.demo.__file__)).with_name("app.py"))
     stamp = f"{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    async with _endpoints(terms, status) as endpoints:
-        for framework, endpoint, tasks in _plan(terms, endpoints):
+    async with _models(terms, status) as models:
+        for framework, model, tasks in _plan(terms, models):
+            name = model.endpoint.model if model.endpoint else ""
             collection = Collection(
-                app=app,
+                place=Place.local(app),
                 tasks=tasks,
                 out=terms.out,
-                run=_run_id(terms.out, f"demo-{stamp}-{framework}-{endpoint.model}"),
-                model=ModelChoice.of(endpoint),
+                run=_run_id(terms.out, f"demo-{stamp}-{framework}-{name}"),
+                model=model,
                 concurrency=os.cpu_count() or 1,
                 limits=_LIMITS,
                 env={_FRAMEWORK: framework},
             )
 
-            def heard(
-                outcome: RolloutOutcome, *, framework: str = framework, model: str = endpoint.model
-            ) -> None:
+            def heard(outcome: RolloutOutcome, *, framework: str = framework, model: str = name) -> None:
                 if terms.json:
                     print(json.dumps(outcome_json(outcome, framework=framework, model=model)), flush=True)
 
-            outcomes = await collection.collect(status, label=f"{framework}, {endpoint.model}", heard=heard)
+            outcomes = await collection.collect(status, label=f"{framework}, {name}", heard=heard)
             row = Row.of(collection, outcomes, framework=framework)
             runs.append(DemoRun(collection, framework, outcomes, row))
 
 
-def _plan(terms: DemoTerms, endpoints: Sequence[Endpoint]) -> Iterator[tuple[str, Endpoint, Sequence[Task]]]:
+def _plan(
+    terms: DemoTerms, models: Sequence[ModelChoice]
+) -> Iterator[tuple[str, ModelChoice, Sequence[Task]]]:
     """What is run, in order: the last model in every framework, the others beside it in the first."""
-    *bases, tuned = endpoints
+    *bases, tuned = models
     for place, framework in enumerate(terms.frameworks):
         if place == 0:
-            for endpoint in bases:
-                yield framework, endpoint, terms.tasks[: terms.base]
+            for base in bases:
+                yield framework, base, terms.tasks[: terms.base]
         yield framework, tuned, terms.tasks[: terms.tuned]
 
 
@@ -171,7 +175,7 @@ def _run_id(out: Path, wanted: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def _endpoints(terms: DemoTerms, status: StatusLine) -> AsyncIterator[list[Endpoint]]:
+async def _models(terms: DemoTerms, status: StatusLine) -> AsyncIterator[list[ModelChoice]]:
     """The models to run, there while the block runs."""
     if terms.scripted:
         from agentcore_rl.testing import ScriptedModel
@@ -180,15 +184,21 @@ async def _endpoints(terms: DemoTerms, status: StatusLine) -> AsyncIterator[list
         with ScriptedModel(lambda call: _played(call, answers)) as server:
             asked = {"logprobs": True, "return_token_ids": True}
             yield [
-                Endpoint(server.base_url, name, sampling=_SAMPLING, extra_body=asked)
+                ModelChoice.of(Endpoint(server.base_url, name, sampling=_SAMPLING, extra_body=asked))
                 for name in SCRIPTED_MODELS
             ]
     elif terms.model is None or terms.model in LOCAL_MODELS:
         names = LOCAL_MODELS if terms.model is None else (terms.model,)
-        async with local_model(status) as base_url:
-            yield [local_endpoint(base_url, name, _SAMPLING) for name in names]
+        log = await asyncio.to_thread(tempfile.mkdtemp, prefix="agentcore-rl-gateway-")
+        try:
+            async with local_models(names, _SAMPLING, status, log=Path(log)) as choices:
+                yield choices
+        finally:
+            # The records have every token of it.
+            await asyncio.to_thread(shutil.rmtree, log, ignore_errors=True)
     else:
-        yield [await check_model(named_model(terms.model, terms.model_id, _SAMPLING), status)]
+        named = named_model(terms.model, terms.model_id, _SAMPLING)
+        yield [ModelChoice.of(await check_model(named, status))]
 
 
 def _played(call: ServedCall, answers: dict[str, str]) -> Answer:

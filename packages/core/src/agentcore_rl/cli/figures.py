@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agentcore_rl.cli.terminal import number, table
+from agentcore_rl.cli.terminal import number, table, visible
 from agentcore_rl.outcome import RolloutOutcome
-from agentcore_rl.read import Run, Summary, summarize
+from agentcore_rl.read import CallFigures, Reliability, Run, Share, Summary, summarize
 from agentcore_rl.stores.places import open_store
 
 if TYPE_CHECKING:
     from agentcore_rl.cli.collection import Collection
 
-__all__ = ["Row", "failures", "figures"]
+__all__ = ["Row", "call_figures", "failures", "figures"]
 
 _COLUMNS = (
     "rollouts",
@@ -52,7 +52,7 @@ class Row:
         cls, collection: Collection, outcomes: Iterable[RolloutOutcome], *, framework: str | None = None
     ) -> Row:
         """The figures of a run that has ended."""
-        run = Run(open_store(str(collection.out)), collection.run)
+        run = Run(open_store(collection.store), collection.run)
         unrecorded = sum(outcome.location is None for outcome in outcomes)
         return cls(
             summarize(run.rollouts), collection.model_id, framework, unrecorded, str(collection.folder)
@@ -113,6 +113,63 @@ def _crosscheck(summary: Summary) -> str:
         return "-"
     seen = counts.matched + counts.wire_only + counts.callback_only + counts.differing
     return f"{counts.matched} of {seen}"
+
+
+_TOOLS_SHOWN = 20
+_NAME = 60
+
+
+def call_figures(reliability: Reliability) -> list[str]:
+    """The table of tool calls, a line per tool, and what else is to be said; empty where none was offered."""
+    if not reliability.all.calls and not reliability.none_called.of:
+        return []
+    lines = _tools_table(reliability) if reliability.all.calls else []
+    unknown = reliability.unknown_tools
+    if unknown:
+        some = ", ".join(
+            f"{name[:_NAME] or '(no name)'} {count}" for name, count in list(unknown.items())[:5]
+        )
+        lines.append(f"not offered: {some}{', ...' if len(unknown) > 5 else ''}")
+    none = reliability.none_called
+    if none.hits:
+        lines.append(f"tools offered and none called: {none.hits} of {none.of} rollouts")
+    if reliability.spelled.hits:
+        lines.append(
+            f"calls spelled in the text, which no parser took: in {reliability.spelled_answers} answers "
+            f"of {reliability.spelled.hits} rollouts"
+        )
+    if reliability.all.constrained:
+        lines.append(
+            f"sampled under a grammar: {reliability.all.constrained} of {reliability.all.calls} calls"
+        )
+    return [visible(line).replace("\n", " ") for line in lines]
+
+
+def _tools_table(reliability: Reliability) -> list[str]:
+    busiest = sorted(reliability.by_tool.items(), key=lambda item: -item[1].calls)
+    rows = [_calls_row(name, each) for name, each in busiest[:_TOOLS_SHOWN]]
+    if len(busiest) > _TOOLS_SHOWN:
+        rows.append([f"... {len(busiest) - _TOOLS_SHOWN} more tools", *[""] * 6])
+    headings = ["tool", "calls", "format [95 %]", "execution [95 %]", "recovered", "repeated", "errors"]
+    return table(headings, [*rows, _calls_row("all calls", reliability.all)], right=(1,))
+
+
+def _calls_row(name: str, each: CallFigures) -> list[str]:
+    errors = ", ".join(f"{kind.replace('_', ' ')} {count}" for kind, count in each.errors.items())
+    return [
+        name[:_NAME],
+        str(each.calls),
+        _share(each.format),
+        _share(each.execution),
+        f"{each.recovery.hits} of {each.recovery.of}" if each.recovery.of else "-",
+        str(each.waste.hits),
+        errors or "-",
+    ]
+
+
+def _share(share: Share) -> str:
+    interval = share.interval
+    return number(share.rate) + ("" if interval is None else f" [{interval.low:.2f}, {interval.high:.2f}]")
 
 
 def failures(outcomes: Iterable[RolloutOutcome]) -> list[str]:

@@ -56,6 +56,7 @@ def examine() -> Iterator[Finding]:
     yield from _packages()
     yield from _adapters()
     yield from _local_model()
+    yield from _project()
     yield from _settings()
     yield from _variables()
 
@@ -145,6 +146,43 @@ def _local_model() -> Iterator[Finding]:
         named = bool(os.environ.get("AGENTCORE_RL_MODEL_FILE", "").strip())
         fix = "" if named else "agentcore-rl local-model fetch"
         yield Finding(part, "model file", Verdict.BROKEN if named else Verdict.OPTIONAL, str(error), fix)
+
+
+def _project() -> Iterator[Finding]:
+    """The project file, key by key: what it says, and to which commands; or which variable says otherwise."""
+    from agentcore_rl.cli.command_line import COMMANDS, command_parser
+    from agentcore_rl.cli.defaults import typed
+    from agentcore_rl.cli.project_file import SHARED, find_project, options_of, variable_of
+
+    part = "Project file (optional)"
+    try:
+        project = find_project()
+        if project is None:
+            yield Finding(part, "agentcore-rl.toml", Verdict.OPTIONAL, "none here or above")
+            return
+        project.check(COMMANDS)
+        yield Finding(part, "file", Verdict.OK, project.path)
+        told: dict[str, list[str]] = {}
+        for command in COMMANDS:
+            options = options_of(command_parser(command))
+            for key in typed(project, project.for_command(command, options), options):
+                own = key in project.values.get(command, {})
+                shared = "out" if key == "runs-in" else key
+                told.setdefault(f"{command}.{key}" if own else shared, []).append(command)
+    except ConfigurationError as error:
+        yield Finding(part, "file", Verdict.BROKEN, str(error))
+        return
+    for name, commands in told.items():
+        command, _, key = name.rpartition(".")
+        value = project.placed(key, (project.values[command] if command else project.values)[key])
+        variable = variable_of(key)
+        says = f"{value}, for {', '.join(commands)}" + (
+            f"; {variable} is set, and counts" if variable else ""
+        )
+        yield Finding(part, name, Verdict.OK, says)
+    for key in project.values:
+        if key in SHARED and key not in told:
+            yield Finding(part, key, Verdict.OPTIONAL, "no command of this release takes it")
 
 
 def _settings() -> Iterator[Finding]:

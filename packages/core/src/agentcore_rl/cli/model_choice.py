@@ -8,10 +8,11 @@ import json
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from agentcore_rl.cli.gateway_choice import admin_key, embedded_gateway, gateway_installed, named_gateway
 from agentcore_rl.cli.terminal import StatusLine
 from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
@@ -20,6 +21,8 @@ from agentcore_rl.settings import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from agentcore_rl.batch.gateway import GatewayControl
+
 __all__ = [
     "LOCAL_MODELS",
     "ModelChoice",
@@ -27,6 +30,7 @@ __all__ = [
     "chosen_model",
     "local_endpoint",
     "local_model",
+    "local_models",
     "model_file",
     "named_model",
 ]
@@ -44,16 +48,19 @@ class ModelChoice:
     Attributes:
         endpoint: for the rollouts' requests; None leaves the choice to the app.
         env: environment variables of the sessions.
+        gateway: what issues each attempt's key; None: the endpoint is called as it is.
     """
 
     endpoint: Endpoint | None
     env: Mapping[str, str]
+    gateway: GatewayControl | None = None
 
     @classmethod
-    def of(cls, endpoint: Endpoint) -> ModelChoice:
+    def of(cls, endpoint: Endpoint, gateway: GatewayControl | None = None) -> ModelChoice:
         """The choice of this endpoint. The deployment has it too, so that its fences let it through."""
         key = endpoint.api_key.reveal()
-        return cls(endpoint, {"BASE_URL": endpoint.base_url, "MODEL_ID": endpoint.model, "API_KEY": key})
+        env = {"BASE_URL": endpoint.base_url, "MODEL_ID": endpoint.model, "API_KEY": key}
+        return cls(endpoint, env, gateway)
 
 
 def named_model(url: str, model_id: str | None, sampling: Mapping[str, Any]) -> Endpoint:
@@ -79,24 +86,54 @@ def named_model(url: str, model_id: str | None, sampling: Mapping[str, Any]) -> 
 
 @contextlib.asynccontextmanager
 async def chosen_model(
-    model: str | None, model_id: str | None, sampling: Mapping[str, Any], status: StatusLine
+    model: str | None,
+    model_id: str | None,
+    sampling: Mapping[str, Any],
+    status: StatusLine,
+    *,
+    log: Path,
+    engine: str | None = None,
+    tokenizer: str | None = None,
+    renderer: str | None = None,
 ) -> AsyncIterator[ModelChoice]:
     """The model that options name, there while the block runs; else the one in BASE_URL, or the app's own.
 
+    A local model, and an engine, stand behind a gateway of their own where it is installed.
+
     Args:
         model: a URL, or the name of a local model, which is then served; None when the option is not given.
-        model_id: the model's id at that URL.
+        model_id: the model's id at that URL, or behind that engine.
         sampling: parameters of each call.
         status: where to say what is going on.
+        log: folder of the log that a gateway of one's own keeps.
+        engine: what a gateway of one's own stands in front of, as its `--engine` names it.
+        tokenizer: of that engine's model.
+        renderer: of that engine's model.
 
     Raises:
         ConfigurationError: the model cannot be used; the message says why.
     """
-    if model in LOCAL_MODELS:
+    key = admin_key()
+    if engine is not None:
+        if model is not None:
+            raise ConfigurationError(
+                "--engine has its model behind it: name it with --model-id, not --model."
+            )
+        if not model_id:
+            raise ConfigurationError(f"--engine {engine} may serve several models: name one with --model-id.")
+        async with embedded_gateway(
+            engine, status, log=log, tokenizer=tokenizer, renderer=renderer
+        ) as gateway:
+            yield ModelChoice.of(Endpoint(gateway.base_url, model_id, sampling=sampling), gateway)
+    elif model in LOCAL_MODELS:
         if model_id is not None:
             raise ConfigurationError(f"--model {model} is a model by itself: leave --model-id out.")
-        async with local_model(status) as base_url:
-            yield ModelChoice.of(local_endpoint(base_url, model, sampling))
+        async with local_models([model], sampling, status, log=log) as choices:
+            yield choices[0]
+    elif model is not None and key is not None:
+        named = named_model(model, model_id, sampling).base_url
+        async with named_gateway(named, model_id, sampling, key) as (gateway, endpoint):
+            yield ModelChoice.of(endpoint, gateway)
     elif model is not None:
         yield ModelChoice.of(await check_model(named_model(model, model_id, sampling), status))
     else:
@@ -199,6 +236,28 @@ def model_file(status: StatusLine) -> tuple[Path, float]:
     path = fetch_model(progress=tell)
     status.clear()
     return path, time.monotonic() - began
+
+
+@contextlib.asynccontextmanager
+async def local_models(
+    names: Sequence[str], sampling: Mapping[str, Any], status: StatusLine, *, log: Path
+) -> AsyncIterator[list[ModelChoice]]:
+    """Local models while the block runs: behind a gateway where it is installed, else as they are served.
+
+    Args:
+        names: of `LOCAL_MODELS`.
+        sampling: parameters of each call.
+        status: where to say what is going on.
+        log: folder of the gateway's log.
+    """
+    if gateway_installed():
+        async with embedded_gateway("llama.cpp", status, log=log) as gateway:
+            yield [
+                ModelChoice.of(Endpoint(gateway.base_url, name, sampling=sampling), gateway) for name in names
+            ]
+    else:
+        async with local_model(status) as base_url:
+            yield [ModelChoice.of(local_endpoint(base_url, name, sampling)) for name in names]
 
 
 @contextlib.asynccontextmanager

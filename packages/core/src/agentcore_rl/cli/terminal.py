@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TextIO
 
-__all__ = ["StatusLine", "Style", "log_shown", "number", "shown_path", "table", "visible"]
+TYPE_CHECKING = False  # lists need no more than `table`: nothing is imported that they can do without
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import TextIO
+
+__all__ = [
+    "StatusLine",
+    "Style",
+    "duration",
+    "log_shown",
+    "number",
+    "shown_path",
+    "shown_place",
+    "table",
+    "visible",
+]
 
 _PLAIN_EVERY_S = 5.0
 # Characters that change the direction of what follows, so that text would show as another.
@@ -73,18 +84,32 @@ class Style:
 
 
 class StatusLine:
-    """One line on stderr that says what is going on: rewritten in a terminal, else repeated now and then."""
+    """One line on stderr that says what is going on: rewritten in a terminal, else repeated now and then.
 
-    def __init__(self, stream: TextIO | None = None) -> None:
+    Args:
+        stream: where to; None: stderr.
+        plain: as elsewhere, in a terminal too.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, plain: bool = False) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb"
+        self._live = self._stream.isatty() and os.environ.get("TERM") != "dumb" and not plain
         self._shown = ""
         self._said_at: float | None = None
+
+    @property
+    def has_screen(self) -> bool:
+        """Whether a live view may be drawn in its place."""
+        from agentcore_rl.cli.screen import has_screen
+
+        return self._live and self._stream is sys.stderr and has_screen(self._stream)
 
     def update(self, text: str) -> None:
         """Say that this is going on now."""
         text = visible(text).replace("\n", " ")
         if self._live:
+            import shutil
+
             width = shutil.get_terminal_size().columns - 1
             self._write(f"\r\x1b[2K{text[:width]}")
         elif text != self._shown and (
@@ -129,18 +154,36 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequ
     ]
 
 
-def shown_path(path: Path) -> str:
+def shown_path(path: str | os.PathLike[str]) -> str:
     """The path as one would type it here: relative where that is shorter, quoted where a shell needs it."""
     import shlex
 
-    with contextlib.suppress(ValueError):
-        path = path.relative_to(Path.cwd())
-    return shlex.quote(str(path))
+    shown, here = os.fspath(path), os.getcwd()
+    if os.path.isabs(shown) and (shown == here or shown.startswith(os.path.join(here, ""))):
+        shown = os.path.relpath(shown, here)
+    return shlex.quote(os.path.normpath(shown))
+
+
+def shown_place(place: str) -> str:
+    """A folder as `shown_path` has it, or a URL, quoted where a shell needs it."""
+    import shlex
+
+    return shlex.quote(place) if "://" in place else shown_path(place)
 
 
 def number(value: float | None, digits: int = 2) -> str:
     """A number for a person; `-` where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds for a person."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
 
 
 @contextlib.contextmanager
@@ -150,9 +193,25 @@ def log_shown(debug: bool) -> Iterator[None]:
 
     logger = logging.getLogger("agentcore_rl")
     line = "%(asctime)s %(levelname)s %(name)s: %(message)s" if debug else "%(levelname)s: %(message)s"
-    to_stderr = logging.StreamHandler(sys.stderr)
-    # A status line that stands there is taken away first.
-    to_stderr.setFormatter(logging.Formatter(("\r\x1b[2K" if sys.stderr.isatty() else "") + line))
+
+    class ToStderr(logging.StreamHandler):  # type: ignore[type-arg]
+        """Writes to what stderr is now: a live view puts itself in its place."""
+
+        def format(self, record: logging.LogRecord) -> str:
+            # A status line that stands there is taken away first; a live view moves by itself.
+            plain = not sys.stderr.isatty() or hasattr(sys.stderr, "rich_proxied_file")
+            return ("" if plain else "\r\x1b[2K") + super().format(record)
+
+        @property
+        def stream(self) -> TextIO:
+            return sys.stderr
+
+        @stream.setter
+        def stream(self, value: TextIO) -> None:
+            pass
+
+    to_stderr = ToStderr()
+    to_stderr.setFormatter(logging.Formatter(line))
     before = logger.level
     logger.addHandler(to_stderr)
     logger.setLevel(logging.DEBUG if debug else logging.WARNING)

@@ -7,11 +7,12 @@ the session id.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-__all__ = ["Launcher", "Limits", "SessionStatus"]
+from agentcore_rl.limits import Limiter
+
+__all__ = ["Launcher", "SessionStatus"]
 
 
 class SessionStatus(StrEnum):
@@ -27,23 +28,16 @@ class SessionStatus(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the place allows.
-
-    Attributes:
-        concurrent: sessions alive at once; None for no limit.
-    """
-
-    concurrent: int | None = None
-
-
 class Launcher(Protocol):
     """Starts, looks at and stops sessions of one app."""
 
     @property
-    def limits(self) -> Limits:
-        """What this place allows."""
+    def limiter(self) -> Limiter:
+        """The place's budget.
+
+        Who starts sessions takes `sessions` and `new_sessions` from it before each try; the launcher takes
+        `interactions` itself, for every call that it makes, and says what was throttled.
+        """
         ...
 
     async def start(self, session: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from agentcore_rl.exceptions import LaunchRejected, OutcomeUnknown, RetryLater
-from agentcore_rl.launchers import Limits, SessionStatus
+from agentcore_rl.exceptions import OutcomeUnknown, RetryLater
+from agentcore_rl.launchers import SessionStatus
 from agentcore_rl.launchers.answers import immediate_answer, payload_bytes
+from agentcore_rl.limits import Limiter, Quotas
 from agentcore_rl.local_runtime import LocalRuntime
+from agentcore_rl.local_runtime.faults import Faults
+from agentcore_rl.local_runtime.gate import MEMORY_FLOOR_MIB
+from agentcore_rl.local_runtime.refusals import Refused, ServiceError
+from agentcore_rl.local_runtime.starting import Mode
 
 __all__ = ["LocalLauncher"]
 
@@ -24,8 +29,13 @@ class LocalLauncher:
         app: path of the app file, `:name` behind it where the file makes several apps.
         directory: where logs and spools of the sessions go; see `LocalRuntime`.
         env: environment variables of the sessions, on top of this process's own.
-        concurrent: sessions alive at once; None for no limit.
+        limiter: its budget; share one among launchers that call the same place. None is unlimited.
         timeout_s: seconds until the app must have answered a start; they include importing it.
+        mode, quotas, memory_floor_mib, idle_timeout_s, max_lifetime_s: see `LocalRuntime`. The quotas are
+            what the machine refuses, the limiter is how the launcher keeps within them.
+
+    Attributes:
+        faults: what goes wrong on purpose; nothing until a rule is added.
 
     Raises:
         AppNotFound: there is no such file.
@@ -37,19 +47,34 @@ class LocalLauncher:
         *,
         directory: Path | None = None,
         env: Mapping[str, str] | None = None,
-        concurrent: int | None = None,
+        limiter: Limiter | None = None,
         timeout_s: float = 300.0,
+        mode: Mode = "auto",
+        quotas: Quotas | None = None,
+        memory_floor_mib: float = MEMORY_FLOOR_MIB,
+        idle_timeout_s: float | None = None,
+        max_lifetime_s: float | None = None,
     ) -> None:
-        self._runtime = LocalRuntime(app, directory=directory, env=env)
-        self._limits = Limits(concurrent=concurrent)
+        self._runtime = LocalRuntime(
+            app,
+            directory=directory,
+            env=env,
+            mode=mode,
+            quotas=quotas,
+            memory_floor_mib=memory_floor_mib,
+            idle_timeout_s=idle_timeout_s,
+            max_lifetime_s=max_lifetime_s,
+        )
+        self.faults: Faults = self._runtime.faults
+        self._limiter = limiter or Limiter()
         self._timeout_s = timeout_s
         self._starting = asyncio.Lock()
         self._started = False
 
     @property
-    def limits(self) -> Limits:
-        """What this machine allows."""
-        return self._limits
+    def limiter(self) -> Limiter:
+        """The budget of this machine; unlimited unless given."""
+        return self._limiter
 
     async def start(self, session: str, payload: Mapping[str, Any]) -> Mapping[str, Any]:
         """Deliver `payload` to the session, starting it if need be; the app's immediate answer."""
@@ -58,6 +83,7 @@ class LocalLauncher:
             if not self._started:
                 await asyncio.to_thread(self._runtime.start)
                 self._started = True
+        await self._limiter.interactions.take()
         try:
             async with asyncio.timeout(self._timeout_s):
                 answer = await self._runtime.invoke(session, body)
@@ -68,8 +94,9 @@ class LocalLauncher:
             ) from None
         except OSError as error:
             raise RetryLater(f"This machine could not start the session: {error}.") from error
-        except ValueError as error:
-            raise LaunchRejected(str(error)) from error
+        except RetryLater as error:
+            self._note(error)
+            raise
         return immediate_answer(*answer)
 
     async def status(self, session: str) -> SessionStatus:
@@ -79,7 +106,15 @@ class LocalLauncher:
     async def stop(self, session: str) -> None:
         """End the session's process and all that it started."""
         if self._started:
+            await self._limiter.interactions.take()
             await self._runtime.stop_session(session)
+
+    def _note(self, error: RetryLater) -> None:
+        """Slow down where the machine's quotas say so; what is full (402) is no matter of speed."""
+        cause = error.__cause__
+        if isinstance(cause, Refused) and cause.error is ServiceError.THROTTLED:
+            self._limiter.interactions.throttled()
+            self._limiter.new_sessions.throttled()
 
     async def aclose(self) -> None:
         """End all sessions and the runtime."""

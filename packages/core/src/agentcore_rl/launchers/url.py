@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from agentcore_rl.exceptions import ConfigurationError, LaunchRejected, OutcomeUnknown, SessionLost
-from agentcore_rl.launchers import Limits, SessionStatus
+from agentcore_rl.launchers import SessionStatus
 from agentcore_rl.launchers.answers import immediate_answer, payload_bytes, ping_status
+from agentcore_rl.limits import Limiter
 
 __all__ = ["URLLauncher"]
 
@@ -24,26 +25,26 @@ class URLLauncher:
 
     Args:
         base_url: where the app serves /invocations and /ping, such as http://127.0.0.1:8080.
-        concurrent: rollouts in the app at once; None for no limit.
+        limiter: its budget; share one among launchers that call the same place. None is unlimited.
         timeout_s: seconds until the app must have answered a start.
 
     Raises:
         ConfigurationError: `base_url` is no http(s) URL.
     """
 
-    def __init__(self, base_url: str, *, concurrent: int | None = None, timeout_s: float = 60.0) -> None:
+    def __init__(self, base_url: str, *, limiter: Limiter | None = None, timeout_s: float = 60.0) -> None:
         if not re.match(r"https?://[^/]", base_url):
             raise ConfigurationError(f"An app's URL is like http://127.0.0.1:8080, not {base_url!r}.")
         self._url = base_url.rstrip("/")
-        self._limits = Limits(concurrent=concurrent)
+        self._limiter = limiter or Limiter()
         self._timeout_s = timeout_s
         self._client: Any = None  # only wire.py may import its class
         self._unanswered = 0
 
     @property
-    def limits(self) -> Limits:
-        """What the app allows."""
-        return self._limits
+    def limiter(self) -> Limiter:
+        """The budget of the app; unlimited unless given."""
+        return self._limiter
 
     def _opened(self) -> Any:
         if self._client is None:

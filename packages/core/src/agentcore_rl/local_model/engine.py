@@ -73,6 +73,11 @@ class Engine:
         self._server = xllamacpp.Server(params)
         self._address = urlsplit(str(self._server.listening_address))
 
+    @property
+    def url(self) -> str:
+        """Where llama.cpp's own server listens, on this machine alone."""
+        return f"http://{self._address.hostname or '127.0.0.1'}:{self._address.port}"
+
     def chat(self, body: Mapping[str, Any], *, adapter_scale: float) -> dict[str, Any]:
         """One chat completion as llama.cpp answers it, not streamed.
 

@@ -1,22 +1,16 @@
 """LocalModel: the server as a child process of this one."""
 
-import json
-import subprocess
-import sys
-import tempfile
-import threading
 from importlib.util import find_spec
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-from agentcore_rl.exceptions import ConfigurationError, MissingDependencyError
+from agentcore_rl.child_server import ChildServer
+from agentcore_rl.exceptions import MissingDependencyError
 from agentcore_rl.local_model.model_file import find_model
 
 __all__ = ["LocalModel"]
 
 
-class LocalModel:
+class LocalModel(ChildServer):
     """SmolLM2-135M-Instruct on this machine's CPU, behind an OpenAI-compatible URL, as a context manager.
 
     Two models are served: `smollm2` as it was published, which uses no tools, and `smollm2-tools`, the same
@@ -48,12 +42,11 @@ class LocalModel:
         *,
         start_timeout_s: float = 120.0,
     ) -> None:
+        super().__init__("The local model", start_timeout_s=start_timeout_s)
         self._model_path = model_path
         self._address = (host, port)
         self._threads, self._slots = threads, slots
-        self._start_timeout_s = start_timeout_s
-        self._process: subprocess.Popen[str] | None = None
-        self._base_url = ""
+        self._engine_url = ""
         self._model_ids: tuple[str, ...] = ()
 
     def start(self) -> None:
@@ -63,7 +56,7 @@ class LocalModel:
             MissingDependencyError: `xllamacpp` is not installed.
             ConfigurationError: The weights are missing, or the server did not come up; the text says why.
         """
-        if self._process is not None and self._process.poll() is None:
+        if self.pid is not None:
             return
         if find_spec("xllamacpp") is None:
             raise MissingDependencyError(
@@ -71,71 +64,18 @@ class LocalModel:
                 'pip install "agentcore-rl[local-model]"'
             )
         host, port = self._address
-        command = [sys.executable, "-m", "agentcore_rl.local_model.server", "--until-stdin-closes"]
-        command += ["--model", str(self._model_path or find_model()), "--host", host, "--port", str(port)]
-        command += ["--slots", str(self._slots)]
-        command += ["--threads", str(self._threads)] if self._threads else []
-        with tempfile.TemporaryFile("w+", errors="replace") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-            )
-            ready = self._first_line(self._process)
-            if not ready:
-                self.stop()
-                log.seek(0)
-                last = [line.strip() for line in log if line.strip()][-1:] or [
-                    f"no word for {self._start_timeout_s:g} s"
-                ]
-                raise ConfigurationError(f"The local model did not start: {last[0]}")
-        announced = json.loads(ready)
-        self._base_url, self._model_ids = announced["base_url"], tuple(announced["models"])
-
-    def _first_line(self, process: subprocess.Popen[str]) -> str:
-        """The server's announcement; empty if it ended or said nothing in time."""
-        assert process.stdout is not None
-        lines: list[str] = []
-        reader = threading.Thread(
-            target=lambda out: lines.append(out.readline()), args=(process.stdout,), daemon=True
-        )
-        reader.start()
-        reader.join(self._start_timeout_s)
-        return lines[0] if lines else ""
-
-    def stop(self) -> None:
-        """Ends the server and waits until it has; does nothing when it does not run."""
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        try:
-            process.wait(5)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        arguments = ["--until-stdin-closes", "--model", str(self._model_path or find_model())]
+        arguments += ["--host", host, "--port", str(port), "--slots", str(self._slots)]
+        arguments += ["--threads", str(self._threads)] if self._threads else []
+        announced = self._run("agentcore_rl.local_model.server", arguments)
+        self._engine_url, self._model_ids = announced["engine_url"], tuple(announced["models"])
 
     @property
-    def base_url(self) -> str:
-        """For OpenAI clients, such as http://127.0.0.1:PORT/v1; empty before the start."""
-        return self._base_url
+    def engine_url(self) -> str:
+        """Of llama.cpp's own server, which takes token ids; empty before the start."""
+        return self._engine_url
 
     @property
     def model_ids(self) -> tuple[str, ...]:
         """Names to put into a request's `model`; empty before the start."""
         return self._model_ids
-
-    @property
-    def pid(self) -> int | None:
-        """Process id of the server; None while it does not run."""
-        return self._process.pid if self._process is not None and self._process.poll() is None else None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -11,7 +11,6 @@ import json
 import os
 import socket
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from agentcore_rl.child_server import end_with_stdin
 from agentcore_rl.exceptions import AgentCoreRLError
 from agentcore_rl.local_model.answers import BadRequest, read_request, write_answer, write_chunks
 from agentcore_rl.local_model.engine import MODELS, Engine
@@ -106,6 +106,7 @@ def serve(
     threads: int | None = None,
     slots: int = 4,
     started: Callable[[str], None] = print,
+    engine_started: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Serves until interrupted.
 
@@ -116,6 +117,7 @@ def serve(
         threads: CPU threads; `None` reads prompts on every core and samples on half of them.
         slots: Answers sampled at once.
         started: Called with the base URL (with `/v1`) once requests are accepted.
+        engine_started: Called before that with the URL of llama.cpp's own server.
 
     Raises:
         OSError: The port is taken.
@@ -128,6 +130,7 @@ def serve(
         # asyncio sets it only on sockets that it makes itself; without it a small answer waits 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         engine = Engine(model_path, threads=threads, slots=slots)
+        engine_started(engine.url)
         url = f"http://{host}:{listener.getsockname()[1]}/v1"
         config = uvicorn.Config(
             create_app(engine, lambda: started(url)), log_level="warning", access_log=False
@@ -148,10 +151,12 @@ def main() -> int:
     )
     options = parser.parse_args()
     if options.until_stdin_closes:
-        threading.Thread(target=_end_with_stdin, daemon=True).start()
+        end_with_stdin(lambda: os._exit(0))
+
+    engine_urls: list[str] = []
 
     def started(url: str) -> None:
-        ready = {"base_url": url, "models": list(MODELS), "pid": os.getpid()}
+        ready = {"base_url": url, "models": list(MODELS), "pid": os.getpid(), "engine_url": engine_urls[0]}
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
 
@@ -163,18 +168,12 @@ def main() -> int:
             threads=options.threads,
             slots=options.slots,
             started=started,
+            engine_started=engine_urls.append,
         )
     except (AgentCoreRLError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
-
-
-def _end_with_stdin() -> None:
-    """The parent holds the other end: it closes when the parent stops us, exits, or is killed."""
-    while os.read(0, 1024):
-        continue
-    os._exit(0)
 
 
 if __name__ == "__main__":

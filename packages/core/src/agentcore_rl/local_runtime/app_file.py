@@ -11,7 +11,7 @@ from typing import Any
 
 from agentcore_rl.exceptions import AppNotFound
 
-__all__ = ["find_app_file", "load_app"]
+__all__ = ["find_app_file", "load_app", "module_of"]
 
 
 def find_app_file(app: str) -> tuple[Path, str | None]:
@@ -65,6 +65,13 @@ def load_app(app: str) -> Any:
             f"@{name}.rollout_entrypoint."
         )
     return found
+
+
+def module_of(path: Path) -> ModuleType | None:
+    """The module that `load_app` has made of a file; None when it has not."""
+    names = (path.stem, f"{path.stem}_app_file")
+    modules = (sys.modules.get(name) for name in names)
+    return next((module for module in modules if getattr(module, "__file__", None) == str(path)), None)
 
 
 def _is_app(value: object) -> bool:

@@ -18,6 +18,11 @@ _READ = 65_536
 class Connection:
     """Carries one request and its answer.
 
+    Args:
+        reader, writer: the stream.
+        loss: tells why there was no (whole) answer.
+        closed: called once, when the exchange is over.
+
     Attributes:
         status: HTTP status of the answer.
         headers: its header fields, names in lower case.
@@ -28,8 +33,10 @@ class Connection:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         loss: Callable[[], Awaitable[LauncherError]],
+        closed: Callable[[], None],
     ) -> None:
-        self._reader, self._writer, self._loss = reader, writer, loss
+        self._reader, self._writer, self._loss, self._on_close = reader, writer, loss, closed
+        self._open = True
         self._wire = h11.Connection(h11.CLIENT)
         self.status = 0
         self.headers: dict[str, str] = {}
@@ -79,6 +86,19 @@ class Connection:
             raise await self._loss() from None
         return found
 
+    def after(self, closed: Callable[[], None]) -> None:
+        """Have `closed` called too when the exchange is over."""
+        before = self._on_close
+
+        def both() -> None:
+            before()
+            closed()
+
+        self._on_close = both
+
     def close(self) -> None:
         """Close it, whatever is under way."""
-        self._writer.close()
+        if self._open:
+            self._open = False
+            self._writer.close()
+            self._on_close()

@@ -14,7 +14,10 @@ from starlette.types import Receive, Scope, Send
 from agentcore_rl.exceptions import LauncherError
 from agentcore_rl.launchers.answers import error_sentence
 from agentcore_rl.local_runtime.connection import Connection
-from agentcore_rl.local_runtime.table import SessionTable
+from agentcore_rl.local_runtime.fault_route import PATH, FaultRoute
+from agentcore_rl.local_runtime.protocol import drop
+from agentcore_rl.local_runtime.refusals import AnswerLost, Refused, ServiceError
+from agentcore_rl.local_runtime.service import DEFAULT_QUALIFIER, Service
 
 __all__ = ["ARN", "SESSION_HEADER", "Front"]
 
@@ -39,8 +42,8 @@ _PASSED_BACK = re.compile("content-(type|length|encoding)|mcp-.*|x-amzn-trace-id
 class Front:
     """InvokeAgentRuntime and StopRuntimeSession, as botocore's model of `bedrock-agentcore` shapes them."""
 
-    def __init__(self, sessions: SessionTable) -> None:
-        self._sessions = sessions
+    def __init__(self, service: Service, fault_route: FaultRoute | None) -> None:
+        self._service, self._fault_route = service, fault_route
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -48,46 +51,65 @@ class Front:
         session = request.headers.get(SESSION_HEADER) or str(uuid.uuid4())
         with contextlib.suppress(ClientDisconnect):
             body = await _body(request)
-            response = await self._answer(request, session, body)
+            try:
+                response = await self._answer(request, session, body)
+            except AnswerLost:
+                await drop(scope, receive)
+                return
             response.headers[SESSION_HEADER] = session
             await response(scope, receive, send)
 
     async def _answer(self, request: Request, session: str, body: bytes | None) -> Response:
+        if self._fault_route is not None and request.url.path == PATH:
+            return self._fault_route.answer(request, body)
+        try:
+            operation = self._operation(request)
+            if operation == "stopruntimesession":
+                return await self._stop(request)
+            return await self._invoke(request, session, body)
+        except Refused as error:
+            return _error(error.error, str(error))
+        except LauncherError as error:
+            return _error(ServiceError.RUNTIME_CLIENT, str(error))
+        except OSError as error:
+            return _error(ServiceError.INTERNAL, f"No session could be started: {error}.")
+
+    def _operation(self, request: Request) -> str:
         # On the raw path: the ARN in it has a slash, as %2F.
         found = _PATH.fullmatch(request.scope["raw_path"].decode("latin-1"))
         if found is None or request.method != "POST":
-            return _invalid(
+            raise Refused(
+                ServiceError.VALIDATION,
                 "The local runtime knows InvokeAgentRuntime (POST /runtimes/ARN/invocations) and "
                 "StopRuntimeSession (POST /runtimes/ARN/stopruntimesession), with the ARN percent-encoded; "
-                f"not {request.method} {request.url.path}."
+                f"not {request.method} {request.url.path}.",
             )
         if not _ARN.fullmatch(unquote(found[1])):
-            return _invalid(f"{unquote(found[1])!r} is no ARN of a runtime; any well-formed one is: {ARN}.")
-        if found[2] == "stopruntimesession":
-            return await self._stop(request.headers.get(SESSION_HEADER))
-        if body is None:
-            return _invalid(f"A payload has at most {_LONGEST_BODY:,} bytes.")
-        passed = [(n, v) for n, v in request.headers.raw if not _KEPT_BACK.fullmatch(n + b": " + v)]
-        try:
-            passed.append((SESSION_HEADER.encode(), session.encode("latin-1")))
-            connection = await self._sessions.invoke(session, body, passed)
-            if connection.status < 400:
-                return _AppAnswer(connection)
-            said = error_sentence(await connection.content())
-            said = f"Received error ({connection.status}) from runtime: {said}"
-        except ValueError as error:
-            return _invalid(str(error))
-        except LauncherError as error:
-            said = str(error)
-        except OSError as error:
-            return _error(500, "InternalServerException", f"No session could be started: {error}.")
-        return _error(424, "RuntimeClientError", said)
+            raise Refused(
+                ServiceError.VALIDATION,
+                f"{unquote(found[1])!r} is no ARN of a runtime; any well-formed one is: {ARN}.",
+            )
+        return found[2]
 
-    async def _stop(self, session: str | None) -> Response:
+    async def _invoke(self, request: Request, session: str, body: bytes | None) -> Response:
+        if body is None:
+            raise Refused(ServiceError.VALIDATION, f"A payload has at most {_LONGEST_BODY:,} bytes.")
+        passed = [(n, v) for n, v in request.headers.raw if not _KEPT_BACK.fullmatch(n + b": " + v)]
+        passed.append((SESSION_HEADER.encode(), session.encode("latin-1")))
+        connection = await self._service.invoke(session, body, passed, _qualifier(request))
+        if connection.status < 400:
+            return _AppAnswer(connection)
+        said = error_sentence(await connection.content())
+        raise Refused(
+            ServiceError.RUNTIME_CLIENT, f"Received error ({connection.status}) from runtime: {said}"
+        )
+
+    async def _stop(self, request: Request) -> Response:
+        session = request.headers.get(SESSION_HEADER)
         if session is None:
-            return _invalid(f"StopRuntimeSession needs the header {SESSION_HEADER}.")
-        if not await self._sessions.stop(session):
-            return _error(404, "ResourceNotFoundException", f"There is no session {session} (any more).")
+            raise Refused(ServiceError.VALIDATION, f"StopRuntimeSession needs the header {SESSION_HEADER}.")
+        if not await self._service.stop(session, _qualifier(request)):
+            raise Refused(ServiceError.MISSING, f"There is no session {session} (any more).")
         return JSONResponse({})
 
 
@@ -118,9 +140,9 @@ async def _body(request: Request) -> bytes | None:
     return b"".join(chunks) if size <= _LONGEST_BODY else None
 
 
-def _invalid(message: str) -> Response:
-    return _error(400, "ValidationException", message)
+def _qualifier(request: Request) -> str:
+    return request.query_params.get("qualifier", DEFAULT_QUALIFIER)
 
 
-def _error(status: int, name: str, message: str) -> Response:
-    return JSONResponse({"message": message}, status, {"x-amzn-errortype": name})
+def _error(error: ServiceError, message: str) -> Response:
+    return JSONResponse({"message": message}, error.status, {"x-amzn-errortype": error.code})

@@ -1,23 +1,23 @@
-"""The sessions of one runtime: found by id, started when first invoked, gone when they end."""
+"""The sessions of one app: found by id, started when first invoked, gone when they end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import itertools
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from agentcore_rl.exceptions import LauncherError, SessionLost
 from agentcore_rl.launchers import SessionStatus
 from agentcore_rl.launchers.answers import ping_status
 from agentcore_rl.local_runtime.connection import Connection
-from agentcore_rl.local_runtime.process import OnEnd, SessionProcess
+from agentcore_rl.local_runtime.gate import Gate
+from agentcore_rl.local_runtime.process import SessionProcess
+from agentcore_rl.local_runtime.starting import ModeStarter
 
 __all__ = ["SessionTable"]
 
-_SESSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{32,255}")
 _PING_S = 5.0
 
 
@@ -25,56 +25,65 @@ class SessionTable:
     """Sessions by id. Everything here runs on one event loop.
 
     Args:
-        app: the app file.
+        starter: what starts their processes.
+        gate: what lets new ones in.
         directory: where logs and spools go.
-        sockets: a folder with a short path.
-        env: environment of the sessions.
-        on_end: called in a thread with the spool folder of each session that has ended.
+        sockets: a folder with a short path, which other tables may use too.
+        drain: gives what a dead session has left in its spool to where it belongs.
     """
 
     def __init__(
-        self, app: str, directory: Path, sockets: Path, env: Mapping[str, str], on_end: OnEnd
+        self,
+        starter: ModeStarter,
+        gate: Gate,
+        directory: Path,
+        sockets: Path,
+        drain: Callable[[Path], asyncio.Future[None]],
     ) -> None:
-        self._app, self._env, self._on_end = app, env, on_end
+        self.starter, self._gate, self._drain = starter, gate, drain
         self._logs, self._spools, self._sockets = directory / "logs", directory / "spool", sockets
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._numbers = itertools.count()
         self._sessions: dict[str, SessionProcess] = {}
         self._lives: set[asyncio.Task[None]] = set()
         self._closed = False
 
-    async def invoke(self, session: str, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Connection:
-        """Deliver a payload to a session, which is started if there is none (any more).
+    def is_there(self, session: str) -> bool:
+        """Whether a session's process is there, and was not told to end."""
+        process = self._sessions.get(session)
+        return process is not None and process.alive
 
-        Returns:
-            The connection, with the head of the app's answer read; the caller closes it.
+    def alive(self) -> list[SessionProcess]:
+        """The sessions that are there."""
+        return [process for process in self._sessions.values() if process.alive]
+
+    async def reach(self, session: str) -> tuple[SessionProcess, Connection]:
+        """A connection to a session, which is started if there is none (any more); the caller closes it.
 
         Raises:
-            ValueError: the id is malformed.
-            LaunchRejected: the app cannot be loaded.
-            SessionLost: the session died, or gave no answer.
+            Refused: a new session is not let in.
+            SessionLost: the runtime is shutting down.
         """
-        if not _SESSION.fullmatch(session):
-            raise ValueError(f"A session id has 33 to 256 characters of [A-Za-z0-9-_], not {session!r}.")
-        connection = await self._connect(session)
-        await connection.ask("POST", "/invocations", headers, body)
-        return connection
-
-    async def _connect(self, session: str) -> Connection:
         while not self._closed:
             process = self._sessions.get(session)
             if process is None or process.ended:
                 process = self._start(session)
             if process.alive:
                 with contextlib.suppress(ConnectionError, FileNotFoundError):  # it ends just now
-                    return await process.connect()
+                    return process, await process.connect()
             await process.stop()
         raise SessionLost("The local runtime is shutting down.")
 
     def _start(self, session: str) -> SessionProcess:
+        self._gate.new_session()
         name = session[:200]  # a file's name is shorter than the longest id; both files can be shared
-        address, log = self._sockets / str(next(self._numbers)), self._logs / f"{name}.log"
-        process = SessionProcess(self._app, address, log, self._spools / name, self._env, self._on_end)
+        address, log = self._sockets / str(next(_numbers)), self._logs / f"{name}.log"
+        try:
+            process = SessionProcess(
+                self.starter, address, log, self._spools / name, self._gate.session_ended, self._drain
+            )
+        except OSError:
+            self._gate.session_ended()
+            raise
         self._sessions[session] = process
         self._lives.add(process.life)
         process.life.add_done_callback(lambda life: self._forget(session, life))
@@ -88,13 +97,17 @@ class SessionTable:
     async def status(self, session: str) -> SessionStatus:
         """What a session is doing, by its own /ping; busy while its spool is drained after its end."""
         process = self._sessions.get(session)
-        if process is None or process.life.done():
+        return SessionStatus.GONE if process is None else await self.status_of(process)
+
+    async def status_of(self, process: SessionProcess) -> SessionStatus:
+        """The same of a session that is at hand."""
+        if process.life.done():
             return SessionStatus.GONE
         if process.ended:
             return SessionStatus.BUSY
         try:
             async with asyncio.timeout(_PING_S):
-                connection = await process.connect()
+                connection = await process.connect(counts=False)
                 await connection.ask("GET", "/ping")
                 return ping_status(await connection.content())
         except (LauncherError, OSError):  # a timeout is an OSError
@@ -111,5 +124,10 @@ class SessionTable:
     async def close(self) -> None:
         """End all sessions, and wait until their spools are drained; none is started any more."""
         self._closed = True
+        self.starter.refuse()
         await asyncio.gather(*(process.stop() for process in list(self._sessions.values())))
+        await self.starter.aclose()
         await asyncio.gather(*self._lives)
+
+
+_numbers = itertools.count()

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from agentcore_rl.codec import decode_record
 from agentcore_rl.exceptions import ConfigurationError, RecordNotFound, RecordUnreadable
@@ -18,8 +19,8 @@ from agentcore_rl.stores import RecordStore
 
 __all__ = ["Rollouts", "Run", "read_run"]
 
-_PROBE = re.compile(r"probe-[^/]+\.json")
-_OWN_FILES = re.compile(r"run\.json|journal\.sqlite(-wal|-shm)?")
+_GATEWAY = "gateway"  # the log of the run's own gateway
+_OWN_FILES = re.compile(r"run\.json|journal\.sqlite(-wal|-shm)?|probe-[^/]+\.json")
 
 
 class Run:
@@ -67,7 +68,7 @@ class Run:
             parts = stored.key[len(start) :].split("/")
             if len(parts) == 2 and parts[1].endswith(".json"):
                 self._keys.setdefault(parts[0], []).append(stored.key)
-            elif len(parts) > 1 or not (_PROBE.fullmatch(parts[0]) or _OWN_FILES.fullmatch(parts[0])):
+            elif parts[0] != _GATEWAY and (len(parts) > 1 or not _OWN_FILES.fullmatch(parts[0])):
                 self._unreadable[stored.key] = "not at a record's place: RUN/TASK.SAMPLE/SESSION.json"
 
     @property
@@ -127,6 +128,32 @@ class Run:
             )
         return choice.chosen
 
+    def to_arrow(self) -> Any:
+        """The chosen attempts as an Arrow table, one row each (`run_table.rollout_row` has the columns).
+
+        Raises:
+            MissingDependencyError: pyarrow is not installed (the `notebook` extra).
+        """
+        from agentcore_rl.read.run_table import arrow_table
+
+        return arrow_table(self.rollouts)
+
+    def to_pandas(self) -> Any:
+        """The same as a pandas frame.
+
+        Raises:
+            MissingDependencyError: pandas or pyarrow is not installed (the `notebook` extra).
+        """
+        from agentcore_rl.read.run_table import pandas_frame
+
+        return pandas_frame(self.rollouts)
+
+    def _repr_html_(self) -> str:
+        """What notebooks show."""
+        from agentcore_rl.read.notebook import run_html
+
+        return run_html(self)
+
     def _choice(self, rollout_id: str) -> Choice[Rollout] | None:
         """The readable attempts of a rollout and which of them counts; notes what is not readable."""
         read = [self._read(rollout_id, key) for key in self._keys.get(rollout_id, ())]
@@ -177,18 +204,30 @@ def read_run(path: str | os.PathLike[str]) -> Run:
     """The run whose folder this is. Only records are needed; run.json and journal help where they are.
 
     Args:
-        path: a run's folder: `run.json` lies in it, or it is the folder of a run in a directory store.
+        path: a run's folder: `run.json` lies in it, or it is the folder of a run in a directory store; the
+            same as a `file://` URL; or a run in S3, `s3://bucket/prefix/RUN`.
 
     Raises:
         ConfigurationError: there is no such folder, or it is no run's.
+        StoreUnavailable: the store cannot be listed now.
     """
-    from agentcore_rl.journal import Journal
+    from agentcore_rl.batch.journal import Journal
     from agentcore_rl.stores.places import open_store
 
-    folder = Path(path).absolute()
+    if "://" in (url := os.fspath(path)) and not url.startswith("file://"):
+        place, _, run_id = url.rstrip("/").rpartition("/")
+        if "://" not in place:
+            raise ConfigurationError(f"{url} names no run; it has the form s3://bucket/prefix/RUN.")
+        run = Run(open_store(place), run_id)
+        if run.ids:
+            return run
+        raise ConfigurationError(f"There are no records of a run {run_id!r} in {place}.")
+    folder = Path(unquote(urlsplit(url).path) if "://" in url else url).absolute()
     if not folder.is_dir():
         raise ConfigurationError(f"There is no run folder {folder}.")
     about = _about(folder / "run.json")
+    if not about and (runs := _runs_below(folder)):
+        raise ConfigurationError(f"{folder} is no run's folder but holds {len(runs)}{_some(runs)}. Name one.")
     name = str(about.get("run") or folder.name)
     winners = Journal.read_winners(folder / "journal.sqlite")
     asked = _asked(about)
@@ -210,6 +249,11 @@ def _about(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return about if isinstance(about, dict) else {}
+
+
+def _runs_below(folder: Path) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if (folder / entry.name / "run.json").is_file())
 
 
 def _asked(about: Mapping[str, Any]) -> int | None:

@@ -134,6 +134,8 @@ class Answer:
         prompt_ids: token ids of the whole prompt; None when not given.
         answer_ids: token ids that were sampled; None when not given.
         logprobs: one for each of `answer_ids`; None when not given or their number differs.
+        prompt_rest: where a gateway gives a prompt as what it adds: the earlier answer's response id (None
+            for none), how many ids of that prompt and answer it begins with, and the ids behind them.
         complete: the answer is whole.
         remarks: reasons why this may not be the whole truth.
     """
@@ -145,6 +147,7 @@ class Answer:
     prompt_ids: array[int] | None = None
     answer_ids: array[int] | None = None
     logprobs: array[float] | None = None
+    prompt_rest: tuple[str | None, int, array[int]] | None = None
     policy_version: int | None = None
     complete: bool = False
     remarks: list[str] = field(default_factory=list)
@@ -169,6 +172,7 @@ class _Body(msgspec.Struct):
     usage: Any = None
     prompt_token_ids: Any = None
     policy_version: Any = None
+    agentcore_rl: Any = None
     error: Any = None
 
 
@@ -191,6 +195,7 @@ class AnswerReader:
         self._deltas = Deltas()
         self._token_ids: list[int] | None = None  # of a stream, as are these
         self._logprobs: list[Any] = []
+        self._from_gateway = False
 
     @property
     def complete(self) -> bool:
@@ -291,7 +296,31 @@ class AnswerReader:
             answer.prompt_ids = _ids(body.prompt_token_ids)
         if _is_count(body.policy_version):
             answer.policy_version = body.policy_version
+        if isinstance(body.agentcore_rl, Mapping):
+            self._gateway_tokens(body.agentcore_rl)
         return body
+
+    def _gateway_tokens(self, given: Mapping[str, Any]) -> None:
+        """Ids, logprobs and remarks as our gateway adds them to an answer that it has in its log."""
+        answer = self._answer
+        self._from_gateway = True
+        answer.answer_ids = _ids(given.get("answer"))
+        rest, keep, before = _ids(given.get("prompt_new")), given.get("prompt_keep"), given.get("placed_on")
+        if rest is not None and isinstance(keep, int) and isinstance(before, str | None):
+            answer.prompt_rest = (before, keep, rest)
+        values = given.get("logprobs")
+        if (
+            answer.answer_ids is not None
+            and isinstance(values, list)
+            and len(values) == len(answer.answer_ids)
+        ):
+            if all(map(_is_number, values)):
+                answer.logprobs = array("d", values)
+            else:  # the engine left some out, and the gateway says so rather than make them up
+                self._note("logprobs_incomplete")
+        for remark in given.get("remarks") or ():
+            if isinstance(remark, str) and remark != "tools_offered_none_parsed":
+                self._note(remark)
 
     def _read_body(self, content: bytes) -> None:
         body = self._decode(content)
@@ -314,6 +343,8 @@ class AnswerReader:
 
     def _tokens(self, ids: Any, entries: Sequence[Any]) -> None:
         """Ids as the server gave them: vLLM's `token_ids`, or llama.cpp's `id` beside each logprob."""
+        if self._from_gateway:
+            return
         answer = self._answer
         entries = [entry for entry in entries if isinstance(entry, Mapping)]
         if ids is None and entries:

@@ -25,12 +25,15 @@ from agentcore_rl.recorder.recorder import CallInProgress, Recorder
 from agentcore_rl.recorder.scope import Scope, find_scope
 from agentcore_rl.rollout import HTTPAttempt
 
-__all__ = ["LABEL", "PLACEHOLDER_URL", "Exchange", "Refusal"]
+__all__ = ["LABEL", "PLACEHOLDER_URL", "TOKENS_HEADER", "Exchange", "Refusal"]
 
 logger = logger_of(__name__)
 
 LABEL = "x-agentcore-rl-"
 """Headers that start so are labels for the recorder; they never leave the process."""
+
+TOKENS_HEADER = "AgentCore-RL-Tokens"
+"""Asks a gateway for what a record lacks: ids, as what each prompt adds. Other servers ignore it."""
 
 PLACEHOLDER_URL = "http://endpoint.agentcore-rl.invalid/v1"
 """What models are built with; the transport puts the endpoint's url in its place at each call."""
@@ -285,6 +288,7 @@ def _headers(plain: list[tuple[str, str]], endpoint: Endpoint) -> list[tuple[str
     headers = [(name, value) for name, value in plain if name.lower() not in own]
     headers += list(endpoint.headers.items())
     headers.append(("Accept-Encoding", "identity"))
+    headers.append((TOKENS_HEADER, "new"))
     headers.append(("Idempotency-Key", f"agentcore-rl-{uuid.uuid4()}"))
     if endpoint.api_key:
         headers.append(("Authorization", f"Bearer {endpoint.api_key.reveal()}"))

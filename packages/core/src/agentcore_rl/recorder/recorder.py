@@ -17,6 +17,7 @@ from typing import Any, overload
 import msgspec
 
 from agentcore_rl.conversation import MessageTable, TurnGraph
+from agentcore_rl.decoders import decoder
 from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import LimitReached, RolloutClosed
 from agentcore_rl.logs import logger_of
@@ -72,6 +73,7 @@ class Recorder:
         self._tools = MessageTable()
         self._calls: list[CallInProgress] = []
         self._by_tool_call: dict[str, int] = {}
+        self._by_response: dict[str, int] = {}
         self._sampled = 0
         self._mappings: dict[bytes, Mapping[str, Any]] = {}  # the latest, by their JSON
         self._callbacks: dict[str, HeardCall] = {}
@@ -115,7 +117,8 @@ class Recorder:
             suspect: list[str] = []
             prompt = [self._redacted(raw, suspect, self._graph.messages) for raw in ask.messages]
             agent = self._agent(labels, heard)
-            placement = self._graph.add(prompt, agent=agent, place=self._place(heard))
+            place, conversations = self._place(heard)
+            placement = self._graph.add(prompt, agent=agent, place=place, conversations=conversations)
             if placement.forked:
                 suspect.append("forked")
             if inferred:
@@ -187,18 +190,23 @@ class Recorder:
             return str(named)
         return heard.agent if heard is not None else "main"
 
-    def _place(self, heard: HeardCall | None) -> str:
+    def _place(self, heard: HeardCall | None) -> tuple[str, int]:
         """Where in its agent a call is made: the node of its graph, and for a sub-agent its caller's turn.
 
-        In each of them a conversation may begin: a sub-agent that is called again may know nothing.
+        In each of them a conversation may begin: a sub-agent that is called again may know nothing. Called
+        several times by one turn, as many may begin there: the second value.
         """
         if heard is None:
-            return ""
+            return "", 1
         node = str(heard.labels.get("node") or "")
         if heard.parent is None:
-            return node
+            return node, 1
         caller = next((call for call in reversed(self._calls) if call.agent == heard.parent), None)
-        return node if caller is None else f"{node}@{caller.placement.turn}"
+        if caller is None:
+            return node, 1
+        answer = caller.answer_index
+        calls = 0 if answer is None else len(_tool_calls(self._graph.messages[answer]))
+        return f"{node}@{caller.placement.turn}", max(1, calls)
 
     def attempted(self, call: CallInProgress, attempt: HTTPAttempt) -> None:
         """One HTTP attempt of the call has ended."""
@@ -230,18 +238,23 @@ class Recorder:
                 call.suspect.append("no_answer")
             parent = call.placement.parent
             ancestors = () if parent is None else self._graph.path(parent)
-            call.tokens = place_tokens(answer, (self._calls[turn].tokens for turn in ancestors))
+            named = self._by_response.get(answer.prompt_rest[0] or "") if answer.prompt_rest else None
+            call.tokens = place_tokens(
+                answer,
+                (self._calls[turn].tokens for turn in ancestors),
+                None if named is None else (self._calls[turn].tokens for turn in self._graph.path(named)),
+            )
+            if "prompt_ids_unknown" in answer.remarks:
+                call.suspect.append("prompt_ids_unknown")
+            if answer.response_id is not None:
+                self._by_response[answer.response_id] = call.placement.turn
             sampled = answer.usage.completion_tokens if answer.usage else None
             self._sampled += sampled if sampled is not None else len(answer.answer_ids or ())
             answer.message = answer.prompt_ids = answer.answer_ids = None
             call.answer = answer
 
     def _note_tool_calls(self, message: bytes, turn: int) -> None:
-        try:
-            calls = msgspec.json.decode(message, type=_Calls).tool_calls or ()
-        except (ValueError, RecursionError):
-            return
-        for call in calls:
+        for call in _tool_calls(message):
             if isinstance(call.id, str) and call.id:
                 self._by_tool_call[call.id] = turn
 
@@ -370,7 +383,8 @@ class Recorder:
                 "A call that only callbacks saw has no form as OpenAI messages (%s).", type(error).__name__
             )
             return
-        placement = self._graph.add(messages, agent=heard.agent, place=self._place(heard))
+        place, conversations = self._place(heard)
+        placement = self._graph.add(messages, agent=heard.agent, place=place, conversations=conversations)
         call = CallInProgress(
             placement=placement,
             agent=heard.agent,
@@ -481,6 +495,13 @@ class _CallId(msgspec.Struct):
 
 class _Calls(msgspec.Struct):
     tool_calls: list[_CallId] | None = None
+
+
+def _tool_calls(message: bytes) -> Sequence[_CallId]:
+    try:
+        return decoder(_Calls).decode(message).tool_calls or ()
+    except (ValueError, RecursionError):
+        return ()
 
 
 class RolloutData(Sequence[dict[str, Any]]):

@@ -21,6 +21,7 @@ from typing import Any, Self
 
 import httpx2
 
+from agentcore_rl.recorder.answer_types import build_answer_types
 from agentcore_rl.recorder.exchange import LABEL, PLACEHOLDER_URL, Exchange, Refusal
 
 __all__ = [
@@ -211,9 +212,10 @@ class AsyncWire(httpx2.AsyncBaseTransport):
             if mine is None:
                 self._forget_closed()
                 mine = self._pools[loop] = {}
-            pool = mine.get(scheme)
-            if pool is None:
-                pool = mine[scheme] = _LoopPool(scheme, functools.partial(self._forget, weakref.ref(loop)))
+        # Outside of the lock: making the first pool imports, and other loops need not wait for that.
+        pool = mine.get(scheme)
+        if pool is None:
+            pool = mine[scheme] = _LoopPool(scheme, functools.partial(self._forget, weakref.ref(loop)))
         await pool.bind()
         return pool.transport
 
@@ -406,6 +408,7 @@ def openai_arguments(*, agent: str, timeout_s: float) -> dict[str, Any]:
         agent: label of the calls.
         timeout_s: seconds; given to the SDK, since it takes an HTTP client's own 5 s for "unset".
     """
+    build_answer_types()
     return {
         "base_url": PLACEHOLDER_URL,
         "api_key": "set-at-each-call",

@@ -83,24 +83,26 @@ class RecordStore(Protocol):
 class Notice:
     """Says that a record is stored. Small: at most a few hundred bytes as JSON.
 
+    What a store itself announces tells no more than the key: attempt, sha256 and status are None then.
+
     Attributes:
         run, task, sample, attempt, session: the record's ids.
         key: its key in the record store.
         size: its bytes.
         sha256: hex digest of its bytes.
         status: "succeeded" or "failed".
-        reward: the reward's value; None when not judged.
+        reward: the reward's value; None when not judged, or not told.
     """
 
     run: str
     task: str
     sample: int
-    attempt: int
+    attempt: int | None
     session: str
     key: str
     size: int
-    sha256: str
-    status: str
+    sha256: str | None
+    status: str | None
     reward: float | None
 
 
@@ -140,5 +142,16 @@ class Notices(Protocol):
 
         Raises:
             StoreUnavailable: some may be delivered again.
+        """
+        ...
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give back what is not for this receiver, so that others have it soon.
+
+        It is delivered again before its visibility timeout is over, to anyone; one that comes back
+        often may wait longer. Releasing what is gone is fine.
+
+        Raises:
+            StoreUnavailable: some may come no sooner than without.
         """
         ...

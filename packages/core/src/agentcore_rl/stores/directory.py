@@ -22,6 +22,7 @@ from pathlib import Path
 
 import msgspec
 
+from agentcore_rl.decoders import decoder
 from agentcore_rl.exceptions import RecordNotFound, StoreUnavailable
 from agentcore_rl.stores import Delivery, Notice, StoredObject
 from agentcore_rl.stores.keys import check_key
@@ -30,6 +31,7 @@ __all__ = ["DirectoryNotices", "DirectoryStore", "make_folder", "sync_folder", "
 
 _STALE_S = 3600.0
 _POLL_S = 0.05
+_RELEASED_NS = 1_000_000_000  # at once, the one who gave it back would be the next to have it
 _WINDOWS = os.name == "nt"
 
 
@@ -216,7 +218,7 @@ class DirectoryNotices:
         except OSError:  # no file, or not readable: it must not keep the others back
             return None
         try:
-            return Delivery(msgspec.json.decode(content, type=Notice), token)
+            return Delivery(decoder(Notice).decode(content), token)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             with suppress(OSError):
                 (self._folder / token).rename(self._folder / f"{identity}.unreadable")
@@ -230,6 +232,15 @@ class DirectoryNotices:
                     (self._folder / delivery.token).unlink()
                 except FileNotFoundError:
                     self._remove_redelivered(delivery.token.rpartition(".")[0].rpartition(".")[0])
+
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give these back (see `Notices`)."""
+        until = time.time_ns() + min(self._visibility_ns // 2, _RELEASED_NS)
+        with translated(f"Notices cannot be given back to {self._folder}"):
+            for delivery in deliveries:
+                identity = delivery.token.rpartition(".")[0].rpartition(".")[0]
+                with suppress(FileNotFoundError):  # it is gone, or another receiver's by now
+                    (self._folder / delivery.token).rename(self._folder / f"{identity}.{until}.taken")
 
     def _remove_redelivered(self, identity: str) -> None:
         """Remove a notice that came back, or went to another receiver, since it was delivered."""

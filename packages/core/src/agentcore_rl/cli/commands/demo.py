@@ -99,7 +99,7 @@ def _report(args: argparse.Namespace, runs: Sequence[DemoRun], took_s: float, fe
     code = 1 if any(row.failed for row in rows) else 0
     if args.json:
         times = {"seconds": round(took_s, 3), "fetching_s": round(fetching_s, 3)}
-        print(json.dumps({"summary": [row.to_dict() for row in rows], **times}), flush=True)
+        print(json.dumps({"done": True, "summary": [row.to_dict() for row in rows], **times}), flush=True)
         return code
     print("\n".join(figures(rows)))
     for run in runs:
@@ -117,7 +117,7 @@ def _report(args: argparse.Namespace, runs: Sequence[DemoRun], took_s: float, fe
     folders = [shown_path(run.collection.folder) for run in runs]
     print("Records  " + "\n         ".join(folders))
     first = runs[-1].collection.tasks[0].id
-    print(f"Next     agentcore-rl show {folders[-1]}")
+    print(f"Next     agentcore-rl view {' '.join(folders)}")
     print(f"         agentcore-rl show {folders[-1]} {first}")
     print("         agentcore-rl run YOUR_APP.py --tasks TASKS.jsonl --model smollm2-tools")
     return code

@@ -10,7 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_arguments", "main"]
+__all__ = ["PROJECT", "add_arguments", "main"]
+
+PROJECT = False
+"""It takes nothing from the project file: one that cannot be used is a finding, not the end."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
-"""Lists the adapters that are installed: their framework's release, and how its messages deviate.
+"""Lists the adapters that are installed and the releases that they stand on.
 
-With --compare one script is played in each of them, and every recorded message is compared with the script's:
+Of those that are named it says how the framework's messages deviate from what the model's server said. With
+--compare one script is played in each of them, and every recorded message is compared with the script's:
 equal in canonical form, but for what the adapter declares. The exit code is 1 when anything else differs.
 """
 
@@ -12,9 +13,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from agentcore_rl.cli.installed import Installed
     from agentcore_rl.testing.adapter_conformance_comparison import Difference
 
-__all__ = ["add_arguments", "main"]
+__all__ = ["LOGS", "add_arguments", "main"]
+
+LOGS = False
+"""It shows no log: importing `logging` would cost a list more than all else."""
 
 _EQUAL, _DIFFERS = "=", "DIFFERS"
 
@@ -25,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "name", nargs="*", metavar="NAME", help="only these (default: all that are installed)"
     )
     parser.add_argument(
+        "--deviations", action="store_true", help="also of all how their messages deviate, as for a NAME"
+    )
+    parser.add_argument(
         "--compare", action="store_true", help="play one script in each, compare the messages"
     )
     parser.add_argument("--json", action="store_true", help="one JSON document")
@@ -32,75 +40,69 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Print what was found; 1 when messages differ that should not."""
-    from agentcore_rl.adapter import ADAPTERS
+    from agentcore_rl.cli.installed import adapter_points
     from agentcore_rl.exceptions import MissingDependencyError
 
-    if not len(ADAPTERS):
+    points = adapter_points()
+    if not points:
         raise MissingDependencyError(
             'There is no adapter here. Install one of them with: pip install "agentcore-rl-strands" '
             "(or -langgraph, -autogen, -crewai)"
         )
-    adapters = {name: ADAPTERS.require(name) for name in args.name or ADAPTERS}
-    return _compare(adapters, args.json) if args.compare else _list(adapters, args.json)
+    names = list(dict.fromkeys(args.name or points))
+    if args.compare or any(name not in points for name in names):
+        from agentcore_rl.adapter import ADAPTERS
+
+        adapters = {adapter.name: adapter for adapter in map(ADAPTERS.require, names)}
+        if args.compare:
+            return _compare(adapters, args.json)
+        names = list(adapters)  # `langchain` is `langgraph`
+    return _list(
+        {name: points[name] for name in names}, args.json, declared=bool(args.deviations or args.name)
+    )
 
 
-def _list(adapters: Mapping[str, Any], as_json: bool) -> int:
-    import json
+def _list(points: Mapping[str, Installed], as_json: bool, *, declared: bool) -> int:
+    from agentcore_rl.cli.installed import releases, versions_of
 
-    from agentcore_rl.cli.terminal import table
-
+    known = releases()
     found = [
-        (name, _versions(adapter.name), _declared(adapter.deviations)) for name, adapter in adapters.items()
+        (name, versions_of(point, known), _declared(point) if declared else None)
+        for name, point in points.items()
     ]
     if as_json:
+        import json
+
         listed = [dict(zip(("name", "versions", "deviations"), row, strict=True)) for row in found]
         print(json.dumps({"adapters": listed}))
         return 0
-    rows: list[tuple[str, str, str]] = []
+    from agentcore_rl.cli.terminal import table
+
+    rows: list[list[str]] = []
     for name, versions, deviations in found:
-        words = [field if value is True else f"{field}: {value}" for field, value in deviations.items()]
-        columns = zip(
-            [name, *[""] * max(len(versions), len(words))],
-            [*(f"{name} {release}" for name, release in versions.items()), *[""] * len(words)],
-            [*words, *[""] * len(versions)],
-            strict=False,
-        )
-        rows += [row for row in columns if any(row)]
-    print("\n".join(table(("adapter", "releases", "deviations"), rows)))
+        words = [f if value is True else f"{f}: {value}" for f, value in (deviations or {}).items()]
+        texts = [f"{package} {release}" for package, release in versions.items()]
+        for place in range(max(1, len(texts), len(words))):
+            columns = ([name], texts, words)
+            rows.append([column[place] if place < len(column) else "" for column in columns])
+    headings = ["adapter", "releases", "deviations"][: 3 if declared else 2]
+    print("\n".join(table(headings, [row[: len(headings)] for row in rows])))
+    if not declared:
+        print(f"\nNext     agentcore-rl frameworks {found[0][0]}   # how its messages deviate")
     return 0
 
 
-def _declared(deviations: Any) -> dict[str, Any]:
-    """The fields in which a framework does not do what is expected of one."""
+def _declared(point: Installed) -> dict[str, Any]:
+    """The fields in which a framework does not do what is expected of one; loads the adapter alone."""
     from dataclasses import fields
 
+    module, _, name = point.point.partition(":")
+    deviations = getattr(__import__(module, fromlist=[name]), name).deviations
     return {
         field.name: getattr(deviations, field.name)
         for field in fields(deviations)
         if getattr(deviations, field.name) != field.default
     }
-
-
-def _versions(name: str) -> dict[str, str]:
-    """The release of an adapter's package, and of what it requires directly, core aside."""
-    import re
-    from importlib.metadata import PackageNotFoundError, entry_points, version
-
-    from agentcore_rl.adapter import GROUP
-
-    [point] = entry_points(group=GROUP, name=name)
-    if point.dist is None:
-        return {}
-    required = [need for need in point.dist.requires or () if "extra ==" not in need]
-    names = [match[0] for need in required if (match := re.match(r"[A-Za-z0-9._-]+", need))]
-    found = {point.dist.name: point.dist.version}
-    for package in names:
-        if package != "agentcore-rl":
-            try:
-                found[package] = version(package)
-            except PackageNotFoundError:
-                found[package] = "is not installed"
-    return found
 
 
 def _compare(adapters: Mapping[str, Any], as_json: bool) -> int:

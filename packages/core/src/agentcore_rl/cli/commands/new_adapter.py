@@ -10,8 +10,6 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-    from importlib.resources.abc import Traversable
 
 __all__ = ["add_arguments", "main"]
 
@@ -25,21 +23,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of its classes, e.g. AgentFramework (default: from the name)",
     )
     parser.add_argument("--out", metavar="DIR", help="the new folder (default: the name, in this directory)")
+    parser.add_argument("--json", action="store_true", help="one JSON object: folder, adapter, files, next")
 
 
 def main(args: argparse.Namespace) -> int:
     """Write the package."""
+    import json
     import shlex
     from importlib.metadata import version
-    from importlib.resources import files
     from pathlib import Path
 
-    from agentcore_rl.exceptions import ConfigurationError
+    from agentcore_rl.cli.scaffolding import check_free, filled, templates, write_files
 
     name, prefix = _names(args)
     out = Path(args.out or name)
-    if out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        raise ConfigurationError(f"{out} is there already; choose another folder with --out.")
+    check_free(out, "choose another folder with --out")
     words = {
         "__NAME__": name,
         "__CLASS__": prefix,
@@ -47,13 +45,16 @@ def main(args: argparse.Namespace) -> int:
         "__MODULE__": f"agentcore_rl_{name}",
         "__VERSION__": version("agentcore-rl"),
     }
-    for path, text in _templates(files("agentcore_rl.cli") / "scaffold" / "adapter", ""):
-        target = out / _filled(path, words)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_filled(text, words), encoding="utf-8")
-        print(f"  {target}")
+    contents = {filled(path, words): filled(text, words) for path, text in templates("adapter")}
+    written = write_files(out, contents)
+    then = f"cd {shlex.quote(str(out))} && pip install -e . pytest && python -m pytest tests"
+    if args.json:
+        files = [str(path.relative_to(out)) for path in written]
+        print(json.dumps({"folder": str(out.absolute()), "adapter": name, "files": files, "next": [then]}))
+        return 0
+    print("\n".join(f"  {path}" for path in written))
     print(f"\nThe adapter {name} is in {out}; it installs, and its tests fail where code is owed. Next:")
-    print(f"  cd {shlex.quote(str(out))} && pip install -e . pytest && python -m pytest tests")
+    print(f"  {then}")
     return 0
 
 
@@ -79,18 +80,3 @@ def _names(args: argparse.Namespace) -> tuple[str, str]:
             f"{prefix!r} cannot begin a class name: use letters and digits, a capital first."
         )
     return name, prefix
-
-
-def _templates(folder: Traversable, path: str) -> Iterator[tuple[str, str]]:
-    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if entry.is_dir():
-            yield from _templates(entry, f"{path}{entry.name}/")
-        elif entry.name.endswith(".txt"):
-            # The ending keeps tools from taking a template for code.
-            yield path + entry.name.removesuffix(".txt"), entry.read_text(encoding="utf-8")
-
-
-def _filled(text: str, words: dict[str, str]) -> str:
-    for word, value in words.items():
-        text = text.replace(word, value)
-    return text

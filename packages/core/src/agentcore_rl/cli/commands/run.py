@@ -1,9 +1,13 @@
-"""Runs rollouts of your app over a task file, in the local runtime, and stores their records.
+"""Runs rollouts of your app over a task file and stores their records.
 
-A task file has one JSON object per line; the object is the payload that your app gets. An `id` in it names
-the task. Records, run.json and journal of the run are in OUT/RUN.
+APP is an app file, which runs in the local runtime, one process per session; or the ARN of a runtime on
+AgentCore; or, with --on URL, an app that runs already. A task file has one JSON object per line; the object
+is the payload that your app gets. An `id` in it names the task. run.json and journal of the run are in
+OUT/RUN, and so are the records, unless --store says where else. A run that broke off goes on with
+agentcore-rl resume.
 
   agentcore-rl run rl_app.py --tasks tasks.jsonl --samples 4 --model http://127.0.0.1:8000/v1
+  agentcore-rl run arn:aws:bedrock-agentcore:... --tasks tasks.jsonl --store s3://bucket/rollouts
 """
 
 from __future__ import annotations
@@ -11,30 +15,41 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from agentcore_rl.cli.collection import Collection
-    from agentcore_rl.cli.terminal import StatusLine
-    from agentcore_rl.outcome import RolloutOutcome
-    from agentcore_rl.tasks import Task
 
 __all__ = ["add_arguments", "main"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What `run` takes."""
-    from agentcore_rl.cli.arguments import at_least_one, json_object, seconds
+    from agentcore_rl.cli.arguments import above_zero, at_least_one, json_object, seconds
 
     parser.add_argument(
-        "app", metavar="APP", help="your app file (FILE.py or FILE.py:NAME), or the URL of one that runs"
+        "app",
+        metavar="APP",
+        nargs="?",
+        help="your app file (FILE.py or FILE.py:NAME), a runtime's ARN, or the URL of an app that runs",
+    )
+    parser.add_argument(
+        "--on",
+        metavar="WHERE",
+        help="local, agentcore, or the URL of an app that runs (default: what APP is)",
     )
     parser.add_argument("--tasks", metavar="FILE", required=True, help="task file, one JSON object per line")
     parser.add_argument(
         "--samples", metavar="N", type=at_least_one, default=1, help="rollouts per task (default: 1)"
     )
     parser.add_argument(
-        "--concurrency", metavar="N", type=at_least_one, help="rollouts at once (default: one per CPU core)"
+        "--attempts",
+        metavar="N",
+        type=at_least_one,
+        default=3,
+        help="how often a rollout is tried when infrastructure fails it (default: 3)",
+    )
+    parser.add_argument(
+        "--concurrency",
+        metavar="N",
+        type=at_least_one,
+        help="rollouts at once (default: one per CPU core; on AgentCore its active sessions)",
     )
     parser.add_argument(
         "--model",
@@ -44,6 +59,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model-id", metavar="ID", help="model at that URL; not needed when it serves only one"
+    )
+    parser.add_argument(
+        "--engine",
+        metavar="ENGINE",
+        help="instead of --model: behind a gateway of the run's own, as agentcore-rl gateway --engine has it "
+        "(vllm=URL, sglang=URL, capture=URL, llama.cpp); with --model-id",
+    )
+    parser.add_argument(
+        "--tokenizer", metavar="FILE", help="of the engine's model, as agentcore-rl gateway --tokenizer"
+    )
+    parser.add_argument(
+        "--renderer", metavar="NAME", help="of the engine's model, as agentcore-rl gateway --renderer"
     )
     parser.add_argument(
         "--sampling",
@@ -66,85 +93,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--run", metavar="NAME", help="the run's id (default: the time and six hex digits)")
     parser.add_argument(
-        "--out", metavar="DIR", default="rollouts", help="directory of the record store (default: rollouts)"
+        "--out", metavar="DIR", default="rollouts", help="directory of run folders (default: rollouts)"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="WHERE",
+        help="where the app puts its records: a directory or s3://BUCKET/PREFIX (default: OUT; on AgentCore "
+        "AGENTCORE_RL_STORE)",
+    )
+    parser.add_argument(
+        "--queue", metavar="URL", help="SQS queue that announces records in S3 (default: AGENTCORE_RL_QUEUE)"
+    )
+    for name, what in (
+        ("--new-sessions-per-s", "sessions started per second (on AgentCore 25)"),
+        ("--interactions-per-s", "calls per second (on AgentCore 200)"),
+    ):
+        parser.add_argument(name, metavar="N", type=above_zero, help=what)
+    parser.add_argument(
+        "--active-sessions", metavar="N", type=at_least_one, help="sessions alive at once (on AgentCore 1000)"
+    )
+    parser.add_argument(
+        "--plain",
+        action="store_true",
+        help="no live view: a line now and then, as where there is no terminal",
     )
     parser.add_argument("--json", action="store_true", help="JSON lines: one per rollout, then the summary")
 
 
 def main(args: argparse.Namespace) -> int:
     """Run the rollouts; 1 when some failed."""
-    import asyncio
     from pathlib import Path
 
-    from agentcore_rl.batch import new_run_id
-    from agentcore_rl.cli.terminal import StatusLine, shown_path
+    from agentcore_rl.batch.folder import new_run_id
+    from agentcore_rl.cli.asked import Asked
+    from agentcore_rl.cli.place import chosen_place
+    from agentcore_rl.cli.running import run_asked
     from agentcore_rl.exceptions import ConfigurationError
-    from agentcore_rl.local_runtime.app_file import find_app_file
     from agentcore_rl.tasks import check_id, read_tasks
 
-    status = StatusLine()
     tasks = read_tasks(args.tasks)
-    if not args.app.startswith(("http://", "https://")):
-        find_app_file(args.app)
+    asked = Asked.of(args, chosen_place(args.app, args.on))
     run = new_run_id() if args.run is None else args.run
     if unusable := check_id(run):
         raise ConfigurationError(f"--run {run} cannot be used: {unusable}.")
-    folder = Path(args.out).absolute() / run
-    try:
-        collection, outcomes = asyncio.run(_collect(args, tasks, folder.parent, run, status))
-    except KeyboardInterrupt:
-        stored = f"what had ended is stored, see agentcore-rl show {shown_path(folder)}"
-        status.say(f"Interrupted; {stored if folder.is_dir() else 'nothing was run'}.")
-        return 130
-    return _report(args, collection, outcomes)
-
-
-async def _collect(
-    args: argparse.Namespace, tasks: Sequence[Task], out: Path, run: str, status: StatusLine
-) -> tuple[Collection, list[RolloutOutcome]]:
-    import json
-    import os
-
-    from agentcore_rl.cli.collection import Collection, outcome_json
-    from agentcore_rl.cli.model_choice import chosen_model
-    from agentcore_rl.rollout import Limits
-
-    async with chosen_model(args.model, args.model_id, args.sampling, status) as model:
-        collection = Collection(
-            app=args.app,
-            tasks=tasks,
-            tasks_file=args.tasks,
-            out=out,
-            run=run,
-            model=model,
-            samples=args.samples,
-            concurrency=args.concurrency or os.cpu_count() or 1,
-            limits=Limits(args.deadline, args.max_turns, args.max_tokens),
-        )
-
-        def heard(outcome: RolloutOutcome) -> None:
-            if args.json:
-                print(json.dumps(outcome_json(outcome, model=collection.model_id)), flush=True)
-
-        return collection, await collection.collect(status, label=f"run {run}", heard=heard)
-
-
-def _report(args: argparse.Namespace, collection: Collection, outcomes: Sequence[RolloutOutcome]) -> int:
-    """Print the run's figures, taken from its records, and what to type next."""
-    import json
-
-    from agentcore_rl.cli.figures import Row, failures, figures
-    from agentcore_rl.cli.terminal import shown_path
-
-    row = Row.of(collection, outcomes)
-    if args.json:
-        print(json.dumps({"summary": [row.to_dict()]}), flush=True)
-        return 1 if row.failed else 0
-    print("\n".join(figures([row])))
-    for line in failures(outcomes):
-        print(line)
-    folder = shown_path(collection.folder)
-    print(f"\nRecords  {folder}")
-    print(f"Next     agentcore-rl show {folder}")
-    print(f"         agentcore-rl show {folder} {outcomes[0].request.rollout_id}")
-    return 1 if row.failed else 0
+    return run_asked(asked, tasks, Path(asked.out) / run, as_json=args.json, plain=args.plain, resume=False)

@@ -1,7 +1,7 @@
 """Shows what a run left: a list of its rollouts, or the transcript of one.
 
-RUN is a run's folder, its id or the beginning of one, or `last`. ROLLOUT is TASK.SAMPLE or the beginning of
-it. Control characters in what models and tools said are shown as escapes.
+RUN is a run's folder, its id or the beginning of one, `last`, or s3://bucket/prefix/RUN. ROLLOUT is
+TASK.SAMPLE or the beginning of it. Control characters in what models and tools said are shown as escapes.
 
   agentcore-rl show last
   agentcore-rl show rollouts/demo-1 heldout-1-t00-000.0
@@ -12,11 +12,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
-    from pathlib import Path
     from typing import Any
 
-    from agentcore_rl.read import Run
+    from agentcore_rl.read import Run, ToolCall
     from agentcore_rl.rollout import Rollout
 
 __all__ = ["add_arguments", "main"]
@@ -45,10 +43,10 @@ def main(args: argparse.Namespace) -> int:
     from agentcore_rl.cli.transcript import rollout_json, transcript
     from agentcore_rl.read import read_run
 
-    folder = find_run(args.run, Path(args.out))
-    run = read_run(folder)
+    place = find_run(args.run, Path(args.out))
+    run = read_run(place)
     if args.rollout is None:
-        return _list(args, run, folder)
+        return _list(args, run, place)
     rollout = run.find(args.rollout)
     location = _location(run, rollout)
     if args.json:
@@ -59,26 +57,24 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _list(args: argparse.Namespace, run: Run, folder: Path) -> int:
+def _list(args: argparse.Namespace, run: Run, place: str) -> int:
     """Print one line per rollout, then the run's figures."""
     import json
 
-    from agentcore_rl.cli.figures import Row, figures
-    from agentcore_rl.cli.terminal import shown_path, table, visible
+    from agentcore_rl.cli.figures import Row, call_figures, figures
+    from agentcore_rl.cli.terminal import shown_place, table, visible
     from agentcore_rl.read import summarize
 
     listed: list[dict[str, Any]] = []
 
-    def seen() -> Iterator[Rollout]:
-        for rollout in run.rollouts:  # one record in memory at a time
-            line = _line(rollout)
-            if not args.failed or line["failure"] or line["suspect"]:
-                listed.append({**line, "record": _location(run, rollout)})
-            yield rollout
+    def seen(rollout: Rollout, calls: list[ToolCall]) -> None:  # one record in memory at a time
+        line = _line(rollout, calls)
+        if not args.failed or line["failure"] or line["suspect"]:
+            listed.append({**line, "record": _location(run, rollout)})
 
-    summary = summarize(seen())
+    summary = summarize(run.rollouts, seen=seen)
     models = {line["model"] for line in listed}
-    row = Row(summary, models.pop() if len(models) == 1 else None, folder=str(folder.absolute()))
+    row = Row(summary, models.pop() if len(models) == 1 else None, folder=_absolute(place))
     unreadable = dict(run.unreadable)
     if args.json:
         whole = {"run": run.id, "rollouts": listed, "summary": row.to_dict(), "unreadable": unreadable}
@@ -95,18 +91,17 @@ def _list(args: argparse.Namespace, run: Run, folder: Path) -> int:
             else "No rollout is stored."
         )
     print("\n" + "\n".join(figures([row])))
+    if calls := call_figures(summary.reliability):
+        print("\ntool calls\n" + "\n".join(calls))
     for key, reason in unreadable.items():
         print(visible(f"unreadable  {key}: {reason}"))
     if listed:
-        print(f"\nNext: agentcore-rl show {shown_path(folder)} {visible(listed[0]['id'])}")
+        print(f"\nNext: agentcore-rl show {shown_place(place)} {visible(listed[0]['id'])}")
     return 0
 
 
-def _line(rollout: Rollout) -> dict[str, Any]:
+def _line(rollout: Rollout, calls: list[ToolCall]) -> dict[str, Any]:
     """What a list says of one rollout."""
-    from agentcore_rl.read import tool_calls
-
-    calls = list(tool_calls(rollout))
     failure = rollout.failure
     return {
         "id": rollout.input_id,
@@ -143,6 +138,12 @@ def _cells(line: dict[str, Any]) -> list[str]:
         f"{line['seconds']:.1f}",
         "; ".join(remarks),
     ]
+
+
+def _absolute(place: str) -> str:
+    import os
+
+    return place if "://" in place else os.path.abspath(place)
 
 
 def _location(run: Run, rollout: Rollout) -> str:

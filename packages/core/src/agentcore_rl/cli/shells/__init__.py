@@ -1,0 +1,1 @@
+"""Completion scripts: static text made of the parsers, so that TAB starts no Python."""

@@ -1,0 +1,1 @@
+"""Exact tokens for every framework: an OpenAI-compatible server in front of an engine."""

@@ -1,0 +1,87 @@
+"""Sampled ids beside their logprobs, as engines report them: joined by id, never by position.
+
+An engine may leave entries out: llama.cpp has none for an id that leaves a character unfinished. Joined by
+position, every logprob behind the first emoji would belong to another id.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["NO_LOGPROB", "Aligned", "align", "plain_logprobs", "spans"]
+
+NO_LOGPROB = "engine_no_logprob"
+"""Why an id is masked: it was sampled, and the engine did not say how likely it was."""
+
+_ROUNDING = 1e-4  # the logprob of a token that is certain may end above zero
+
+
+@dataclass(slots=True)
+class Aligned:
+    """One logprob for each id; None where there is none, and then `masked` says so.
+
+    Attributes:
+        logprobs: natural logarithms; None as a whole when no entry could be joined.
+        masked: [first, last + 1, reason].
+    """
+
+    logprobs: list[float | None] | None
+    masked: list[tuple[int, int, str]] = field(default_factory=list)
+
+
+def plain_logprobs(values: list[Any]) -> bool:
+    """Whether all of these are logprobs, so that nothing need be looked at one by one."""
+    return set(map(type, values)) == {float} and max(values) <= _ROUNDING and min(values) > -math.inf
+
+
+def align(ids: Sequence[int], entries: Sequence[tuple[int | None, Any]]) -> Aligned:
+    """Join ids with (id, logprob) entries in order; an entry without an id needs as many as there are ids.
+
+    A logprob that is no finite number at or below zero counts as missing, never as 0.0.
+    """
+    if not ids:
+        return Aligned([])
+    if all(known is not None for known, _ in entries) and entries:
+        found = _walk(ids, entries)
+    elif len(entries) == len(ids):
+        found = [_logprob(value) for _, value in entries]
+    else:
+        found = None
+    if found is None or all(value is None for value in found):
+        return Aligned(None, [(0, len(ids), NO_LOGPROB)])
+    return Aligned(found, [(first, last, NO_LOGPROB) for first, last in spans(found)])
+
+
+def _walk(ids: Sequence[int], entries: Sequence[tuple[int | None, Any]]) -> list[float | None] | None:
+    """Logprobs of ids of which the entries are a subsequence; None when they are not."""
+    found: list[float | None] = [None] * len(ids)
+    at = 0
+    for known, value in entries:
+        while at < len(ids) and ids[at] != known:
+            at += 1
+        if at == len(ids):
+            return None
+        found[at] = _logprob(value)
+        at += 1
+    return found
+
+
+def _logprob(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value) if value <= _ROUNDING else None
+
+
+def spans(values: Sequence[float | None]) -> list[tuple[int, int]]:
+    """The runs of None, as [first, last + 1]."""
+    runs: list[tuple[int, int]] = []
+    for at, value in enumerate(values):
+        if value is None:
+            if runs and runs[-1][1] == at:
+                runs[-1] = (runs[-1][0], at + 1)
+            else:
+                runs.append((at, at + 1))
+    return runs

@@ -1,0 +1,318 @@
+"""What an OpenAI-compatible server's answer says, and the same answer without the ids in it. No I/O.
+
+Prompt ids are cut out of the bytes before these are read: at 32,000 ids that takes 40 microseconds where
+reading them takes a millisecond. So are logprobs, which else would be passed over twice before they are read.
+Messages are carried as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from array import array
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from agentcore_rl.recorder.deltas import Deltas
+from agentcore_rl_gateway.answers import completion, packed_doubles
+from agentcore_rl_gateway.call import Finished
+from agentcore_rl_gateway.chat import Ask, new_id
+from agentcore_rl_gateway.engines.alignment import align, plain_logprobs
+from agentcore_rl_gateway.engines.upstream import malformed
+from agentcore_rl_gateway.lineage import IdText, packed
+from agentcore_rl_gateway.refusals import CallRefused
+
+__all__ = ["StreamedAnswer", "cut_prompt_ids", "read_completion"]
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_NULL = msgspec.Raw(b"null")
+# A key's closing quote cannot stand unescaped inside a string, so that no message's text looks like this.
+_NAMES = ((b'"prompt_token_ids"', re.compile(rb"\s*:\s*\[")), (b'"input_ids"', re.compile(rb"\s*:\s*\[")))
+_LOGPROBS_NAME = b'"logprobs"'
+_LOGPROBS_OPENING = re.compile(rb'\s*:\s*\{\s*"content"\s*:\s*\[')
+
+
+class _Entry(msgspec.Struct, gc=False):  # it holds no cycle, and there is one for each sampled id
+    logprob: Any = None
+    id: Any = None
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[_Entry] | None = None
+
+
+_LOGPROBS = msgspec.json.Decoder(_Logprobs | None)
+_ENTRIES = msgspec.json.Decoder(list[_Entry])
+_ID_LIST = msgspec.json.Decoder(list[int] | None)
+
+
+@dataclass(slots=True)
+class _Tokens:
+    """What an answer says of its ids, while it is read."""
+
+    ids: list[int] | None = None
+    entries: list[_Entry] = field(default_factory=list)
+
+
+def cut_prompt_ids(body: bytes) -> tuple[bytes, IdText | None]:
+    """The body without the prompt's ids, and their text; None where it has none."""
+    for name, opening in _NAMES:
+        at = body.find(name)
+        found = opening.match(body, at + len(name)) if at >= 0 else None
+        if found is None:
+            continue
+        end = body.find(b"]", found.end())
+        if end < 0:
+            return body, None
+        return body[: found.end()] + body[end:], IdText(body[found.end() : end])
+    return body, None
+
+
+def _cut_logprobs(body: bytes) -> tuple[bytes, list[_Entry] | None]:
+    """The body without the entries of its only field `logprobs`; None where it is not that plain."""
+    if body.count(_LOGPROBS_NAME) != 1:
+        return body, None
+    found = _LOGPROBS_OPENING.match(body, body.find(_LOGPROBS_NAME) + len(_LOGPROBS_NAME))
+    end = body.find(b"}]", found.end()) if found is not None else -1
+    if found is None or end < 0:
+        return body, None
+    try:
+        entries = _ENTRIES.decode(body[found.end() - 1 : end + 2])
+    except (ValueError, RecursionError):
+        return body, None  # they have lists of their own
+    return body[: found.end()] + body[end + 1 :], entries
+
+
+def _opened(body: bytes) -> tuple[dict[str, msgspec.Raw], list[dict[str, msgspec.Raw]]]:
+    """A chat completion's top level, and its choices' with one choice."""
+    top = _OBJECT.decode(body)
+    choices = _CHOICES.decode(top["choices"])
+    (choice,) = choices
+    if not bytes(choice["message"]).startswith(b"{"):
+        raise KeyError("message")
+    return top, choices
+
+
+def read_completion(content: bytes, ask: Ask) -> Finished:
+    """The answer of a call that was not streamed.
+
+    Raises:
+        CallRefused: 502 when it is no chat completion with one choice.
+    """
+    body, prompt = cut_prompt_ids(content)
+    tokens = _Tokens()
+    try:
+        body.decode()
+        short, entries = (body, None) if ask.logprobs else _cut_logprobs(body)
+        top, choices = _opened(short)
+        (choice,) = choices
+        if entries is not None and "logprobs" in choice:
+            tokens.entries = entries
+            choice["logprobs"] = _NULL
+        elif entries is not None:  # the field is another object's
+            top, choices = _opened(body)
+            (choice,) = choices
+        _take(top, choice, tokens, keep_logprobs=ask.logprobs)
+        usage = msgspec.json.decode(top["usage"]) if "usage" in top else None
+    except (ValueError, KeyError, RecursionError):
+        raise malformed(content) from None
+    response_id = _string(top.get("id")) or new_id()
+    top["id"] = msgspec.Raw(msgspec.json.encode(response_id))
+    top["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+    finished = Finished(response_id, msgspec.json.encode(top), prompt=prompt)
+    _join(finished, tokens, usage)
+    _mark(finished, ask)
+    return finished
+
+
+class StreamedAnswer:
+    """A streamed answer, as its chunks pass.
+
+    `pass_on` gives what goes to the client now; from the chunk with the finish reason on everything is held
+    back until the call is in the log.
+    """
+
+    def __init__(self, ask: Ask) -> None:
+        self._ask = ask
+        self._tokens = _Tokens()
+        self._prompt: IdText | None = None
+        self._deltas = Deltas()
+        self._entries: list[Any] = []
+        self._id = ""
+        self._model = ask.model
+        self._reason: str | None = None
+        self._usage: Any = None
+        self._held: list[bytes] = []
+        self._last = 0
+        self.sampled = 0
+
+    @property
+    def complete(self) -> bool:
+        """The chunk with the finish reason was seen."""
+        return self._reason is not None
+
+    def pass_on(self, payload: bytes) -> bytes | None:
+        """Take one chunk; what of it is to be sent now.
+
+        Raises:
+            CallRefused: 502 when it is no chunk, or says that the engine failed.
+        """
+        body, prompt = cut_prompt_ids(payload) if self._prompt is None else (payload, None)
+        self._prompt = self._prompt or prompt
+        try:
+            body.decode()
+            top = _OBJECT.decode(body)
+            if "error" in top and bytes(top["error"]) != b"null":
+                raise CallRefused(
+                    f"The engine failed in the middle of its answer: {bytes(top['error'])[:300].decode()}",
+                    status=502,
+                    code="engine_broke_off",
+                )
+            choices = _CHOICES.decode(top.get("choices", b"[]"))
+            changed = self._read(top, choices)
+        except (ValueError, KeyError, RecursionError):
+            raise malformed(payload) from None
+        if not choices and bytes(top.get("usage", b"null")) == b"null":
+            return None  # it had ids alone
+        if changed or prompt is not None:
+            top["choices"] = msgspec.Raw(msgspec.json.encode(choices))
+            body = msgspec.json.encode(top)
+        if not self.complete:
+            return body
+        if choices and msgspec.json.decode(choices[0].get("finish_reason", b"null")) is not None:
+            self._last = len(self._held)
+        self._held.append(body)
+        return None
+
+    def _read(self, top: dict[str, msgspec.Raw], choices: list[dict[str, msgspec.Raw]]) -> bool:
+        if not self._id:
+            self._id = _string(top.get("id"))
+            self._model = _string(top.get("model")) or self._model
+        if bytes(top.get("usage", b"null")) != b"null":
+            self._usage = msgspec.json.decode(top["usage"])
+        if not choices:
+            return _take(top, {}, self._tokens, keep_logprobs=True)
+        (choice,) = choices
+        if self._ask.logprobs and bytes(choice.get("logprobs", b"null")) != b"null":
+            self._entries += (msgspec.json.decode(choice["logprobs"]) or {}).get("content") or ()
+        changed = _take(top, choice, self._tokens, keep_logprobs=self._ask.logprobs)
+        delta = msgspec.json.decode(choice.get("delta", b"null"))
+        if isinstance(delta, dict):
+            self._deltas.add(delta)
+        reason = msgspec.json.decode(choice.get("finish_reason", b"null"))
+        self._reason = reason if isinstance(reason, str) else self._reason
+        self.sampled = len(self._tokens.ids or self._tokens.entries)
+        return changed
+
+    def finish(self) -> Finished:
+        """The whole answer, once no more chunks come.
+
+        Raises:
+            CallRefused: 502 when its end is missing.
+        """
+        if self._reason is None:
+            raise CallRefused(
+                "The engine's stream ended before its answer did: see its log.",
+                status=502,
+                code="engine_broke_off",
+            )
+        message = self._deltas.message() or b'{"role":"assistant","content":null}'
+        response_id = self._id or new_id()
+        answer = completion(
+            response_id,
+            self._model,
+            msgspec.Raw(message),  # type: ignore[arg-type]
+            self._reason,
+            prompt_tokens=0,
+            completion_tokens=0,
+            logprobs={"content": self._entries} if self._entries else None,
+        )
+        answer["usage"] = self._usage
+        finished = Finished(response_id, msgspec.json.encode(answer), self._held, self._last, self._prompt)
+        _join(finished, self._tokens, self._usage)
+        _mark(finished, self._ask)
+        return finished
+
+
+def _take(
+    top: dict[str, msgspec.Raw], choice: dict[str, msgspec.Raw], tokens: _Tokens, *, keep_logprobs: bool
+) -> bool:
+    """Take ids and logprobs out of an answer or a chunk; whether anything was."""
+    taken = False
+    ids = choice.pop("token_ids", None)
+    if "sglext" in top:
+        ids = _OBJECT.decode(top["sglext"]).get("output_ids", ids)
+    for place, name in ((top, "prompt_token_ids"), (top, "sglext"), (choice, "prompt_token_ids")):
+        taken = place.pop(name, None) is not None or taken
+    if ids is not None:
+        taken = True
+        more = _ID_LIST.decode(ids)
+        if more is not None:
+            if tokens.ids is None:
+                tokens.ids = []
+            tokens.ids += more
+    raw = choice.get("logprobs")
+    if raw is not None and bytes(raw) != b"null":
+        said = _LOGPROBS.decode(raw)
+        tokens.entries += (said.content if said is not None else None) or ()
+        if not keep_logprobs:
+            choice["logprobs"] = _NULL
+            taken = True
+    return taken
+
+
+def _join(finished: Finished, tokens: _Tokens, usage: Any) -> None:
+    """Put ids, logprobs, and why any are missing, into the answer."""
+    ids = tokens.ids
+    if ids is None and tokens.entries and all(isinstance(entry.id, int) for entry in tokens.entries):
+        # llama.cpp leaves out ids inside a character that spans several: take none then.
+        counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
+        if isinstance(counted, int) and counted - len(tokens.entries) in (0, 1):
+            ids = [int(entry.id) for entry in tokens.entries]
+        else:
+            finished.remarks.append("token_ids_incomplete")
+    if ids is None:
+        finished.remarks.append("no_token_ids")
+        return
+    try:
+        finished.answer = packed(ids)
+    except OverflowError:
+        finished.remarks.append("token_ids_unreadable")
+        return
+    if finished.prompt is None:
+        finished.remarks.append("no_prompt_ids")
+    values = [entry.logprob for entry in tokens.entries]
+    if len(values) == len(ids) and values and tokens.entries[0].id is None and plain_logprobs(values):
+        finished.logprobs = array("d", values).tobytes()
+        return
+    entries = [(entry.id if isinstance(entry.id, int) else None, entry.logprob) for entry in tokens.entries]
+    aligned = align(ids, entries)
+    finished.masked = aligned.masked
+    if aligned.logprobs is not None:
+        finished.logprobs = packed_doubles(aligned.logprobs)
+
+
+def _mark(finished: Finished, ask: Ask) -> None:
+    """Note what makes the sampled distribution another one than the policy's."""
+    choice, form = ask.value("tool_choice"), ask.value("response_format")
+    if (choice is not None and choice not in ("auto", "none")) or (
+        isinstance(form, dict) and form.get("type") not in (None, "text")
+    ):
+        finished.remarks.append("constrained")
+    for name in (
+        "guided_json",
+        "guided_regex",
+        "guided_grammar",
+        "guided_choice",
+        "structured_outputs",
+        "regex",
+    ):
+        if name in ask.fields and "constrained" not in finished.remarks:
+            finished.remarks.append("constrained")
+
+
+def _string(raw: msgspec.Raw | None) -> str:
+    value = msgspec.json.decode(raw) if raw is not None else None
+    return value if isinstance(value, str) else ""

@@ -1,0 +1,248 @@
+"""What a session's calls have in common: messages and prompts as what they add to an earlier call's.
+
+A conversation re-sends all that was said. Kept whole, fifty turns to 32k tokens would cost twenty-five
+times the last prompt; kept as what each adds, they cost the last prompt once. Only the tips of a session's
+conversations are held in memory, and their beginnings are compared as bytes.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+__all__ = ["IdText", "Lineage", "Placed", "packed", "packed_text", "unpacked"]
+
+MOST_TIPS = 8
+"""Conversations of a session that are held at once; of more, the oldest is stored whole when it goes on."""
+
+_PART_BYTES = 2**18
+_NEAR = 8
+"""Bytes at which most of what has little in common has parted."""
+_IDS = msgspec.json.Decoder(list[int])
+
+
+def packed(ids: list[int] | array[int]) -> bytes:
+    """Ids as u32, little-endian.
+
+    Raises:
+        OverflowError: one is negative or too large to be a token id.
+    """
+    values = ids if isinstance(ids, array) and ids.typecode == "I" else array("I", ids)
+    if sys.byteorder == "big":
+        values = array("I", values)
+        values.byteswap()
+    return values.tobytes()
+
+
+def unpacked(content: bytes) -> array[int]:
+    """The ids in these bytes."""
+    values = array("I")
+    values.frombytes(content)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+@dataclass(frozen=True, slots=True)
+class IdText:
+    """A prompt's ids as an engine wrote them: the inside of a JSON list."""
+
+    text: bytes
+
+
+class _Role(msgspec.Struct):
+    role: Any = None
+
+
+_ROLES = msgspec.json.Decoder(list[_Role])
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """A call relative to an earlier one; the fields are those of `CallAnswered`, and further ones.
+
+    Attributes:
+        basis_id: response id of the earlier one.
+        prompt: all ids of the prompt, packed; None where they are not known.
+        extends: the prompt begins with all ids of the earlier one's prompt and answer.
+        inside_answer: it leaves them inside the answer.
+        follows: whoever sent this prompt has read the earlier one's answer: it is in it. Of calls that run
+            at once, each may be placed on one whose answer its client reads later.
+    """
+
+    basis: int | None
+    basis_id: str | None
+    messages_keep: int
+    messages_new: bytes
+    prompt_keep: int
+    prompt_new: bytes | None
+    prompt: bytes | None
+    extends: bool
+    inside_answer: bool
+    follows: bool
+
+
+@dataclass(slots=True)
+class _Tip:
+    number: int
+    response_id: str
+    messages: bytes
+    text: bytes
+    prompt: bytes | None
+    answer: bytes
+
+
+class Lineage:
+    """The tips of one session's conversations."""
+
+    def __init__(self) -> None:
+        self._tips: list[_Tip] = []
+
+    def __len__(self) -> int:
+        return len(self._tips)
+
+    @property
+    def held(self) -> int:
+        """Bytes that the tips hold."""
+        return sum(
+            len(tip.messages) + len(tip.text) + len(tip.prompt or b"") + len(tip.answer) for tip in self._tips
+        )
+
+    def add(
+        self,
+        number: int,
+        response_id: str,
+        messages: bytes,
+        prompt: bytes | IdText | None,
+        answer: bytes | None,
+    ) -> Placed:
+        """Place a call behind those before it, and hold it as a tip.
+
+        Args:
+            number: of the call in its session.
+            response_id: the answer's id.
+            messages: a JSON list.
+            prompt: the prompt's ids, packed or as text; None where they are not known.
+            answer: the sampled ids, packed; None where they are not known.
+
+        Raises:
+            ValueError: the text of the ids is no list of ids.
+            OverflowError: one is no token id.
+        """
+        tip, keep = self._nearest(messages)
+        text = prompt.text if isinstance(prompt, IdText) else b""
+        ids = _packed_text(text, tip) if isinstance(prompt, IdText) else prompt
+        ids_keep, extends, inside = 0, False, False
+        if tip is not None and tip.prompt is not None and ids is not None:
+            same = _common(tip.prompt, ids)
+            if same == len(tip.prompt):
+                inside = True
+                same += _common(tip.answer, ids, same)
+            ids_keep = same // 4
+            extends = ids_keep * 4 == len(tip.prompt) + len(tip.answer)
+            inside = inside and not extends
+        placed = Placed(
+            basis=None if tip is None else tip.number,
+            basis_id=None if tip is None else tip.response_id,
+            messages_keep=keep,
+            messages_new=messages[keep:],
+            prompt_keep=ids_keep,
+            prompt_new=None if ids is None else ids[ids_keep * 4 :],
+            prompt=ids,
+            extends=extends,
+            inside_answer=inside,
+            follows=extends or (tip is not None and _has_answer(messages, keep, tip)),
+        )
+        if tip is not None and keep >= len(tip.messages) - 1:
+            self._tips.remove(tip)  # all that it held is the beginning of the new one
+        self._tips.append(_Tip(number, response_id, messages, text, ids, answer or b""))
+        del self._tips[:-MOST_TIPS]
+        return placed
+
+    def restore(self, number: int, response_id: str, stored: Any) -> None:
+        """Hold a call again that was placed before, from its `CallAnswered`."""
+        tip = next((tip for tip in self._tips if tip.number == stored.basis), None)
+        messages = (tip.messages[: stored.messages_keep] if tip else b"") + stored.messages_new
+        prompt = None
+        if stored.prompt_new is not None:
+            whole = (tip.prompt or b"") + tip.answer if tip else b""
+            prompt = whole[: stored.prompt_keep * 4] + stored.prompt_new
+        if tip is not None and stored.messages_keep >= len(tip.messages) - 1:
+            self._tips.remove(tip)
+        self._tips.append(_Tip(number, response_id, messages, b"", prompt, stored.answer or b""))
+        del self._tips[:-MOST_TIPS]
+
+    def _nearest(self, messages: bytes) -> tuple[_Tip | None, int]:
+        """The tip with the longest common beginning, if that is worth naming, and its length."""
+        best, length = None, 1  # an opening bracket is no conversation
+        for tip in reversed(self._tips):
+            if length >= len(messages) - 1:
+                break  # none can have more in common
+            if len(tip.messages) - 1 <= length:
+                continue
+            # Neither's closing bracket: where the longer one has a comma, the shorter one ends.
+            shorter = min(len(tip.messages), len(messages)) - 1
+            same = _common(memoryview(tip.messages)[:shorter], messages)
+            if same > length:
+                best, length = tip, same
+        return best, 0 if best is None else length
+
+
+def _common(one: bytes | memoryview, other: bytes, at: int = 0) -> int:
+    """Length of the common beginning of one and what is at a place of the other, without a copy of either."""
+    view = memoryview(one)
+    low, high = 0, min(len(view), len(other) - at)
+    if other.startswith(view[:high], at):
+        return high
+    if not other.startswith(view[:_NEAR], at):
+        high = min(high, _NEAR - 1)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if other.startswith(view[low:middle], at + low):
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _has_answer(messages: bytes, keep: int, tip: _Tip) -> bool:
+    """Whether an answer stands in these messages behind all of the tip's."""
+    if keep < len(tip.messages) - 1:
+        return False
+    try:
+        roles = _ROLES.decode(b"[" + messages[keep:].lstrip(b" \n\r\t,"))
+    except (ValueError, RecursionError):
+        return False
+    return bool(roles) and roles[0].role == "assistant"
+
+
+def packed_text(text: bytes) -> bytes:
+    """The ids of a list's inside, read in parts so that other threads get their turns.
+
+    Raises:
+        ValueError: it is no list of ids.
+        OverflowError: one is no token id.
+    """
+    parts, at = [], 0
+    while at < len(text):
+        end = text.find(b",", at + _PART_BYTES)
+        end = len(text) if end < 0 else end
+        parts.append(packed(_IDS.decode(b"[" + text[at:end] + b"]")))
+        at = end + 1
+    return b"".join(parts)
+
+
+def _packed_text(text: bytes, tip: _Tip | None) -> bytes:
+    """The ids of a text; of what it has in common with the tip's, nothing is read again."""
+    before = tip.text if tip is not None else b""
+    prompt = tip.prompt if tip is not None else None
+    same = _common(before, text) if before and prompt else 0
+    if same < len(before) or text[same : same + 1] not in (b",", b""):
+        same = text.rfind(b",", 0, same)  # the id that it ends in may be another one
+    if same <= 0 or prompt is None or same == len(text) - 1:
+        return packed(_IDS.decode(b"[" + text + b"]"))
+    ids = len(prompt) if same == len(before) else 4 * (before.count(b",", 0, same) + 1)
+    return prompt[:ids] + packed(_IDS.decode(b"[" + text[same + 1 :] + b"]"))
