@@ -78,6 +78,10 @@ wheels() { # NAME VENV: puts the wheels of core and adapter in the place of the 
   done
 }
 
+# These take minutes, and what is installed beside the core changes nothing in them: check.sh runs them.
+long=(aws/test_killed.py aws/test_launcher.py aws/test_peer_client.py aws/test_scale.py aws/test_rollouts_in_s3.py
+  batch/test_over_places.py local_runtime/test_process.py)
+
 names=("$@")
 if [[ ${#names[@]} == 0 ]]; then
   names=(core)
@@ -93,7 +97,8 @@ for name in "${names[@]}"; do
     report core "$(versions core .venvs/core)" tested .venvs/core/bin/python \
       -m "not live and not needs_adapter" tests/core tests/docs tests/plugins \
       --ignore tests/core/demo/test_app.py --ignore tests/core/testing/test_adapter_conformance.py \
-      --ignore tests/core/cli/commands/test_demo.py --ignore tests/core/cli/commands/test_frameworks.py
+      --ignore tests/core/cli/commands/test_demo.py --ignore tests/core/cli/commands/test_frameworks.py \
+      "${long[@]/#/--ignore=tests/core/}"
     continue
   fi
   contract=(tests/conformance/*.py)

@@ -8,7 +8,7 @@ adapters=()
 ours=()
 for package in packages/*/ examples/adapters/*/; do
   [[ -f "$package/pyproject.toml" ]] || continue
-  [[ "$package" == packages/core/ ]] || adapters+=("${package%/}")
+  [[ "$package" =~ ^packages/(core|gateway)/$ ]] || adapters+=("${package%/}")
   name=$(sed -n 's/^name = "\(.*\)"$/\1/p' "$package/pyproject.toml" | head -n 1)
   ours+=(--no-emit-package "$name")
 done
@@ -26,9 +26,12 @@ pin dev "$@" --group dev pyproject.toml
 # What scripts/setup.sh starts from where uv is missing; the same version as among the others.
 pin uv --constraint requirements/dev.txt - <<<"uv"
 
+# What scripts/ministack.sh installs.
+pin ministack "$@" - <<<"ministack>=1.5.33"
+
 # What scripts/adapters.sh installs: the core without any framework, and each adapter without the others;
 # once with the lowest versions that it, the core and the tests ask for, and once with the newest.
-pin core "$@" --all-extras --group test --group model packages/core/pyproject.toml
+pin core "$@" --all-extras --group test --group aws --group model packages/core/pyproject.toml
 for package in "${adapters[@]}"; do
   for kind in lowest:lowest-direct newest:highest; do
     # The core once more, as what an example outside the workspace means by agentcore-rl.
