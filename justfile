@@ -26,6 +26,22 @@ setup:
 test *ARGS:
     {{ run }} pytest {{ ARGS }}
 
+# The fault matrix as a table: what goes wrong on the way, and that nothing is lost or doubled.
+faults *ARGS:
+    {{ run }} pytest -n 0 tests/faults {{ ARGS }}
+
+# The fidelity tests as a table: wrong tokens against the engine's own log, FIDELITY=50 for 10,000 calls and 100 kills.
+fidelity *ARGS:
+    FIDELITY="${FIDELITY:-10}" {{ run }} pytest -n 0 tests/gateway/fidelity {{ ARGS }}
+
+# Real agents of every framework, and the SDK in releases 2 and 3, on the gateway: branches, as a table.
+frameworks *ARGS:
+    bash scripts/frameworks.sh {{ ARGS }}
+
+# Every export, read by its consumer's own code, each in an environment of its own: just consumers trl tables
+consumers *ARGS:
+    bash scripts/consumers.sh {{ ARGS }}
+
 # Formats and mends what ruff can mend.
 fix:
     {{ run }} ruff check --fix

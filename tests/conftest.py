@@ -19,12 +19,15 @@ from hypothesis import settings
 
 from loop_watch import LoopWatch
 
+pytest_plugins = ["aws_services"]
+
 ROOT = Path(__file__).parent.parent
 PACKAGES = tuple(sorted((ROOT / "packages").glob("*/src")))
 
 # Settings of the person or machine that runs the tests must not decide how they end.
 _FOREIGN = ("AGENTCORE_RL_", "AWS_", "OPENAI_", "ANTHROPIC_", "LITELLM_", "LANGCHAIN_", "LANGSMITH_", "OTEL_")
 _FOREIGN_NAMES = {"BASE_URL", "MODEL_ID", "API_KEY", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+_WANTED = {"AGENTCORE_RL_TEST_AWS"}  # says where the tests themselves find S3 and SQS
 _GRACE = 3.0
 
 settings.register_profile("local", deadline=None)
@@ -38,7 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
         # A shell starts what it puts into the background so, and processes that tests start inherit it.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for name in list(os.environ):
-        if name.upper().startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES:
+        foreign = name.upper().startswith(_FOREIGN) or name.upper() in _FOREIGN_NAMES
+        if foreign and name not in _WANTED:
             del os.environ[name]
     home = Path(tempfile.mkdtemp(prefix="agentcore-rl-tests-"))
     config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))

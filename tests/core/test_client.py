@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from agentcore_rl.batch.flight import Pace
 from agentcore_rl.client import RolloutClient
 from agentcore_rl.exceptions import ConfigurationError
-from agentcore_rl.flight import Pace
 from agentcore_rl.rollout import FailureKind
 from agentcore_rl.stores.directory import DirectoryNotices, DirectoryStore
 from inprocess_launcher import InProcessLauncher, until

@@ -175,6 +175,45 @@ def test_the_same_question_again_is_a_second_root():
     assert again.forked
 
 
+def _said(role: str, text: str) -> bytes:
+    return raw({"role": role, "content": text})
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12))
+def test_conversations_that_were_begun_at_once_do_not_fork(order: list[str]):
+    """Three conversations of one agent in one place, in any order: each goes on with its own."""
+    graph = TurnGraph()
+    lines: dict[str, list[bytes]] = {}
+    for turn, name in enumerate(order):
+        line = lines.setdefault(name, [])
+        line.append(_said("user", f"{name}{len(line)}"))
+        assert not graph.add(line, agent="expert", place="@0", conversations=3).forked
+        graph.answer(turn, _said("assistant", f"to {line[-1]!r}"))
+        line.append(_said("assistant", f"to {line[-1]!r}"))
+
+
+def test_real_forks_are_told_beside_other_conversations():
+    """What was continued already, one beginning too many, and a beginning with an answer in it are forks."""
+
+    def graph() -> TurnGraph:
+        made = TurnGraph()
+        for prompt in ([Q], [_said("user", "other")], [Q, A, Q]):
+            placed = made.add(prompt, place="@0", conversations=2)
+            assert not placed.forked
+            made.answer(placed.turn, A)
+        return made
+
+    for forked in (
+        [Q, A, _said("user", "edited")],
+        [_said("user", "third")],
+        [_said("user", "edited"), A, Q],
+    ):
+        assert graph().add(forked, place="@0", conversations=2).forked
+    assert graph().add([_said("user", "edited"), A, Q], place="@0", conversations=3).forked
+    assert not graph().add([_said("user", "third")], place="@0", conversations=3).forked
+    assert not graph().add([_said("user", "other"), A, Q], place="@0", conversations=2).forked
+
+
 def test_a_prompt_may_end_with_the_answer():
     """Asking the model to go on from its own words continues the turn."""
     graph = TurnGraph()

@@ -123,6 +123,19 @@ def test_secrets_are_found_by_their_names(name: str, value: str, found: bool):
     assert [secret.reveal() for secret in secrets] == ([value.strip()] if found else [])
 
 
+def test_the_queue_and_the_encryption_of_s3():
+    """Not set they are None; an encryption that S3 does not know is refused at start."""
+    assert (Settings.from_environment({}).queue, Settings.from_environment({}).s3_encryption) == (None, None)
+    for asked in ("AES256", "aws:kms", "aws:kms:arn:aws:kms:us-west-2:1:key/x"):
+        settings = Settings.from_environment(
+            {"AGENTCORE_RL_S3_SSE": asked, "AGENTCORE_RL_QUEUE": " https://q/1/q "}
+        )
+        assert (settings.s3_encryption, settings.queue) == (asked, "https://q/1/q")
+    for wrong in ("AES128", "aws:kms:", "kms"):
+        with pytest.raises(ConfigurationError, match="AGENTCORE_RL_S3_SSE"):
+            Settings.from_environment({"AGENTCORE_RL_S3_SSE": wrong})
+
+
 def test_longer_secrets_come_first():
     """So that a secret inside another does not leave the rest of it standing."""
     secrets = environment_secrets({"A_KEY": "12345678", "B_KEY": "1234567890", "C_KEY": "12345678"})
@@ -133,7 +146,7 @@ def test_every_variable_that_is_read_is_listed():
     """The table in the module's docstring names them all, and no others."""
     source = Path(module.__file__).read_text()
     listed = set(re.findall(r"^\| (\w+) \|", source, re.MULTILINE)) - {"Variable"}
-    read = set(re.findall(r'"(AGENTCORE_RL_[A-Z_]+[A-Z]|BASE_URL|MODEL_ID|API_KEY)"', source))
+    read = set(re.findall(r'"(AGENTCORE_RL_[A-Z0-9_]+[A-Z]|BASE_URL|MODEL_ID|API_KEY)"', source))
     assert read == listed - {"AGENTCORE_RL_MODEL_FILE", "AGENTCORE_RL_DEMO_FRAMEWORK"}
 
 

@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
+from agentcore_rl.aws.sqs import SQSNotices
 from agentcore_rl.exceptions import ConfigurationError
+from agentcore_rl.lanes import WIDTH
 from agentcore_rl.sink import Sink, drain_orphans
 from agentcore_rl.spool import Address, Spool, SpoolEntry
 from agentcore_rl.stores import Notice
 from agentcore_rl.stores.directory import DirectoryNotices, DirectoryStore
+from aws_services import AWSServices, FaultyAWS
 
 CONTENT = b'{"rollout": "secret of the record"}'
 
@@ -135,8 +138,8 @@ def test_a_record_that_is_stored_already_is_announced(tmp_path: Path) -> None:
 def test_an_impossible_destination_is_refused_at_once(tmp_path: Path) -> None:
     """Before anything is spooled, so that nothing waits for ever."""
     sink = quick(tmp_path / "spool")
-    with pytest.raises(ConfigurationError, match="s3://"):
-        sink.accept(CONTENT, key="run/a.json", location="s3://bucket", notice=notice())
+    with pytest.raises(ConfigurationError, match="gs://"):
+        sink.accept(CONTENT, key="run/a.json", location="gs://bucket", notice=notice())
     with pytest.raises(ConfigurationError, match="bucket"):
         sink.accept(CONTENT, key="run/a.json", location=str(tmp_path), notice=notice(), bucket="../up")
     with pytest.raises(ConfigurationError, match="queue"):
@@ -203,6 +206,93 @@ def test_a_failed_announcement_is_tried_again_and_costs_nothing(tmp_path: Path) 
     (tmp_path / "store" / "run" / "notices").unlink()
     assert sink.close(10)
     assert received(tmp_path / "store") == [0]
+
+
+# ── S3 and SQS
+
+
+def send(sink: Sink, bucket: str, number: int, **fields: Any) -> str:
+    """Hand a record for S3 to the sink; its key."""
+    announced = notice(number)
+    sink.accept(CONTENT, key=announced.key, location=f"s3://{bucket}/p", notice=announced, **fields)
+    return announced.key
+
+
+def test_records_go_to_s3_and_notices_to_a_queue(
+    aws: AWSServices, faulty_aws: FaultyAWS, tmp_path: Path
+) -> None:
+    """After an hour of throttling, denial and expired keys, each once; here it is shorter."""
+    bucket, queue = aws.bucket("sink-records"), aws.queue("sink-notices")
+    faulty_aws.fault("PutObject", status=503, code="SlowDown", times=4)
+    faulty_aws.fault("PutObject", status=403, code="AccessDenied", times=1)
+    faulty_aws.fault("PutObject", status=400, code="ExpiredToken", times=1)
+    faulty_aws.fault("PutObject", drop="after", times=3)
+    faulty_aws.fault("SendMessage", status=403, code="AccessDenied", times=2)
+    sink = quick(tmp_path / "spool")
+    for number in range(12):
+        send(sink, bucket, number, queue=queue)
+    assert sink.close(30)
+    assert aws.keys(bucket) == sorted(f"p/run/task.{number}/s.json" for number in range(12))
+    deliveries = SQSNotices(queue, location=f"s3://{bucket}/p").receive(most=50, wait_s=1)
+    assert sorted(delivery.notice.sample for delivery in deliveries) == list(range(12))
+    assert entries(tmp_path / "spool") == []
+
+
+def test_without_a_queue_nothing_is_sent(aws: AWSServices, faulty_aws: FaultyAWS, tmp_path: Path) -> None:
+    """The record is stored and let go."""
+    bucket = aws.bucket("sink-no-queue")
+    sink = quick(tmp_path / "spool")
+    send(sink, bucket, 0)
+    assert sink.close(20)
+    assert set(faulty_aws.calls) == {"PutObject"}
+    assert aws.keys(bucket) == ["p/run/task.0/s.json"]
+
+
+def test_a_store_that_hangs_does_not_hold_up_another(
+    aws: AWSServices, faulty_aws: FaultyAWS, tmp_path: Path
+) -> None:
+    """Puts that never answer take some of the threads, and other stores have others."""
+    hanging, working = aws.bucket("sink-hanging"), aws.bucket("sink-working")
+    sink = quick(tmp_path / "spool")
+    with faulty_aws.hold("PutObject", where="sink-hanging"):
+        for number in range(10):
+            send(sink, hanging, number)
+        until(lambda: faulty_aws.calls["PutObject"] >= WIDTH)
+        for number in range(10, 20):
+            send(sink, working, number)
+            accept(sink, tmp_path / "store", number)
+        until(lambda: sink.pending == 10)
+        assert faulty_aws.calls["PutObject"] == WIDTH + 10
+        assert len(aws.keys(working)) == len(stored(tmp_path / "store")) == 10
+    assert sink.close(20)
+    assert len(aws.keys(hanging)) == 10
+
+
+def test_one_store_is_given_several_records_at_once(
+    aws: AWSServices, faulty_aws: FaultyAWS, tmp_path: Path
+) -> None:
+    """The way to it and back is not waited for one by one; while it fails it is asked with one."""
+    bucket = aws.bucket("sink-several")
+    sink = quick(tmp_path / "spool")
+    with faulty_aws.hold("PutObject"):
+        for number in range(10):
+            send(sink, bucket, number)
+        until(lambda: faulty_aws.calls["PutObject"] == WIDTH)
+        time.sleep(0.2)
+        assert faulty_aws.calls["PutObject"] == WIDTH
+    assert sink.wait_empty(20)
+    faulty_aws.fault("PutObject", status=400, code="ExpiredToken")
+    for number in range(10, 20):
+        send(sink, bucket, number)
+    until(lambda: faulty_aws.calls["PutObject"] >= 16)
+    with faulty_aws.hold("PutObject"):
+        time.sleep(0.3)
+        before = faulty_aws.calls["PutObject"]
+        time.sleep(0.3)
+        assert faulty_aws.calls["PutObject"] == before
+    faulty_aws.clear("PutObject")
+    assert sink.close(20)
+    assert len(aws.keys(bucket)) == 20
 
 
 # ── a spool that fails
@@ -349,7 +439,7 @@ def test_a_poisoned_entry_is_set_aside(tmp_path: Path) -> None:
     first, second, *_ = sorted(folder.glob("*.entry"))
     first.write_bytes(first.read_bytes()[:-1])
     foreign = Spool(tmp_path / "spool")
-    foreign.add(SpoolEntry(Address(notice(9).key, "s3://later", None, "", None, notice(9)), CONTENT))
+    foreign.add(SpoolEntry(Address(notice(9).key, "gs://later", None, "", None, notice(9)), CONTENT))
     foreign.close()
     assert drain_orphans(tmp_path / "spool")
     assert received(tmp_path / "store") == [1, 2, 3]
@@ -448,7 +538,9 @@ def test_whatever_was_accepted_survives_kill_9(tmp_path: Path) -> None:
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(chance.random() * 0.06)
+            # However slow the machine is: some are killed at their first record, some amid their work.
+            accepted.update(process.stdout.readline().rstrip("\n") for _ in range(chance.randrange(5)))
+            time.sleep(chance.random() * 0.03)
             os.kill(process.pid, signal.SIGKILL)
             lines = process.stdout.read().split("\n")
             accepted.update(line for line in lines[:-1])
@@ -457,7 +549,7 @@ def test_whatever_was_accepted_survives_kill_9(tmp_path: Path) -> None:
     keys = [found.key for found in store.list()]
     assert len(keys) == len(set(keys))
     assert accepted <= set(keys)
-    assert len(accepted) > 30
+    assert len(accepted) >= 30
     for key in keys:
         number, seed = key.removeprefix("run/task.").removesuffix(".json").split("/")
         assert store.get(key) == hashlib.sha256(f"{seed} {number}".encode()).hexdigest().encode() * 2000

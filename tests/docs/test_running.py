@@ -28,7 +28,7 @@ def test_the_page_runs_as_it_stands(tmp_path):
     (tmp_path / "tasks.jsonl").write_text(blocks["json"])
     (tmp_path / "page.py").write_text(blocks["python"])
     done = subprocess.run(
-        [sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
+        [sys.executable, "page.py"], cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False
     )
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()

@@ -4,11 +4,12 @@ What a session does is said by the task's payload, under `does`:
 
     seconds       how long it is busy (0.01)
     reward        of its record (None)
-    leaves        "record", "failure" (a record that failed), "garbage" (no record at the record's key),
-                  "nothing" (it dies silently)
+    leaves        "record", "failure" (a record that failed), "infrastructure" (one that infrastructure
+                  failed), "garbage" (no record at the record's key), "nothing" (it dies silently)
     announced     whether a notice is sent (True), or how often
     raises        name of the error that `start` raises
     later         how often `start` says RetryLater before it accepts
+    tries         a list of such objects, one per attempt; the last one holds for all further attempts
 """
 
 import asyncio
@@ -21,7 +22,8 @@ import msgspec
 
 from agentcore_rl import exceptions
 from agentcore_rl.codec import encode_record
-from agentcore_rl.launchers import Limits, SessionStatus
+from agentcore_rl.launchers import SessionStatus
+from agentcore_rl.limits import Limiter, Quotas
 from agentcore_rl.reward import Reward
 from agentcore_rl.rollout import Failure, FailureKind, Rollout, Status
 from agentcore_rl.stores import Notice, Notices, RecordStore
@@ -46,6 +48,13 @@ def store_rollout(store: RecordStore, rollout: Rollout) -> str:
     return key
 
 
+def what(payload: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the attempt that this payload asks for does."""
+    does: Mapping[str, Any] = payload.get("does", {})
+    tries = does.get("tries")
+    return tries[min(payload["_rollout"]["attempt"], len(tries) - 1)] if tries else does
+
+
 class InProcessLauncher:
     """Implements `Launcher`; sessions live in this process."""
 
@@ -58,7 +67,7 @@ class InProcessLauncher:
     ) -> None:
         self.store = store
         self.notices = notices
-        self.limits = Limits(concurrent)
+        self.limiter = Limiter(Quotas(active_sessions=concurrent))
         self.delivered: list[tuple[str, Mapping[str, Any]]] = []
         self.probes = 0
         self.stopped: list[str] = []
@@ -79,7 +88,7 @@ class InProcessLauncher:
             content = msgspec.json.encode({"probe": fields["probe"]})
             await asyncio.to_thread(self.store.put_if_absent, key, content)
             return {"status": "ready", "probe_key": key, "store": self.store.location}
-        does = payload.get("does", {})
+        does = what(payload)
         if self._said_later[session] < does.get("later", 0):
             self._said_later[session] += 1
             raise exceptions.RetryLater("Too many.", after_s=0.01)
@@ -94,11 +103,13 @@ class InProcessLauncher:
         return {"status": "processing"}
 
     def _begin(self, session: str, payload: Mapping[str, Any]) -> None:
+        if self._sessions.get(session) is not None:  # it joins the rollout that runs
+            return
         self._sessions[session] = asyncio.create_task(self._live(session, payload))
         self.most_alive = max(self.most_alive, len(self.alive))
 
     async def _live(self, session: str, payload: Mapping[str, Any]) -> None:
-        does, fields = payload.get("does", {}), payload["_rollout"]
+        does, fields = what(payload), payload["_rollout"]
         await asyncio.sleep(does.get("seconds", 0.01))
         leaves = does.get("leaves", "record")
         if leaves == "nothing":
@@ -110,6 +121,10 @@ class InProcessLauncher:
             changes["reward"] = Reward(does["reward"])
         if leaves == "failure":
             changes = {"status": Status.FAILED, "failure": Failure(FailureKind.AGENT, "It raised.")}
+        if leaves == "infrastructure":
+            failure = Failure(FailureKind.ENVIRONMENT, "It broke.", retryable=True)
+            changes = {"status": Status.FAILED, "failure": failure}
+        changes["attempt"] = fields["attempt"]
         rollout = make_attempt(fields["exp_id"], task, int(sample), session=session, **changes)
         key = key_of(rollout)
         content = b"no record" if leaves == "garbage" else encode_record(rollout, bucket="", key=key)

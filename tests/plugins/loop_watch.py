@@ -5,6 +5,7 @@ second is blocked. It counts against a test when the nearest coroutine (or the p
 user's code stands below it: a rollout's own blocking code may block the rollout's own loop.
 """
 
+import gc
 import inspect
 import sys
 import threading
@@ -27,6 +28,7 @@ class _Sighting:
     since: float
     cpu_since: float
     place: tuple[int, int] | None
+    looks: int = 0
     stuck: bool = True
     told: bool = False
 
@@ -65,7 +67,7 @@ class LoopWatch:
 
     def _look(self) -> None:
         now = time.monotonic()
-        frames = sys._current_frames()
+        frames = _frames()
         for gone in self._sightings.keys() - frames.keys():
             del self._sightings[gone]
         for thread_id, frame in frames.items():
@@ -81,14 +83,12 @@ class LoopWatch:
                 self._sightings[thread_id] = _Sighting(stack[0], now, _cpu_seconds(thread_id), place)
                 continue
             seen.stuck = seen.stuck and seen.place == place
-            # A starved thread moves slowly and uses no CPU; a blocked one stands still or burns it.
+            seen.looks += 1
+            # A starved thread moves slowly and uses no CPU; a blocked one stands still or burns it. Where all
+            # threads starve so does this one: it counts its looks, not the clock.
+            stuck = seen.stuck and seen.looks * INTERVAL >= self.limit
             busy = _cpu_seconds(thread_id) - seen.cpu_since >= self.limit / 2
-            if (
-                blamed is not None
-                and not seen.told
-                and now - seen.since >= self.limit
-                and (seen.stuck or busy)
-            ):
+            if blamed is not None and not seen.told and now - seen.since >= self.limit and (stuck or busy):
                 seen.told = True
                 text = "".join(traceback.format_stack(frame)[-12:])
                 self.found.append(f"an event loop was blocked for {now - seen.since:.1f} s:\n{text}")
@@ -100,6 +100,20 @@ class LoopWatch:
         if any(_stands_in(frame, self.users) for frame in part):
             return None
         return next((frame for frame in reversed(part) if _stands_in(frame, self.ours)), None)
+
+
+def _frames() -> dict[int, FrameType]:
+    """Each thread's frame, by its id.
+
+    In Python 3.11 a garbage collection in the middle can stop the whole process (CPython issue 106883).
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        return sys._current_frames()
+    finally:
+        if collects:
+            gc.enable()
 
 
 def _callback_stack(frame: FrameType | None) -> list[FrameType]:

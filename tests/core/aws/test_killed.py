@@ -97,7 +97,7 @@ def payload(number: int, base_url: str) -> dict[str, Any]:
     return {"prompt": "go", "_rollout": {"exp_id": "run", "input_id": f"t{number}.0", "base_url": base_url}}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(290)
 def test_a_hundred_kills_lose_and_double_nothing(tmp_path: Path) -> None:
     """From the first model call on; whatever reached the spool is in the store once after the next start."""
     seed = random.randrange(10**6)

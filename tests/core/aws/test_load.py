@@ -76,6 +76,8 @@ def test_a_hundred_rollouts_at_once_keep_apart(tmp_path: Path, kind: str) -> Non
         rollouts = [app.record(key) for key in keys]
         app.settled()
         calls = model.take_calls()
+    died = [rollout.failure for rollout in rollouts if rollout.failure]
+    assert not died, died[0].traceback
     served: dict[str, list[ServedCall]] = {}
     for call in calls:
         served.setdefault(prompt_of(call), []).append(call)

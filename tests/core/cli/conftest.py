@@ -98,7 +98,7 @@ def command() -> Callable[..., "subprocess.CompletedProcess[str]"]:
     """Runs the real command in a process of its own."""
     script = Path(sys.executable).with_name("agentcore-rl")
 
-    def run(*words: str, timeout_s: float = 50, **env: str) -> "subprocess.CompletedProcess[str]":
+    def run(*words: str, timeout_s: float = 150, **env: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [script, *words],
             capture_output=True,

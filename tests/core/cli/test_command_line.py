@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -9,6 +10,8 @@ import pytest
 
 from agentcore_rl.cli import main
 from agentcore_rl.cli.command_line import COMMANDS
+
+SCRIPT = os.path.join(os.path.dirname(sys.executable), "agentcore-rl")
 
 
 def test_help_lists_the_commands(command):
@@ -91,16 +94,37 @@ def test_debug_shows_the_traceback(call, folder):
     assert err.endswith("or its store with --out.\n")
 
 
-def test_a_reader_that_goes_away_is_no_error(stored):
+@pytest.mark.parametrize(
+    "words", [["show", "run"], ["--help"], ["show", "--help"], ["view", "run", "--no-open"]]
+)
+def test_a_reader_that_goes_away_is_no_error(stored, words):
     """`agentcore-rl show ... | head -1` ends quietly."""
-    script = os.path.join(os.path.dirname(sys.executable), "agentcore-rl")
     read, write = os.pipe()
     os.close(read)
     with os.fdopen(write, "wb") as closed:
-        done = subprocess.run(
-            [script, "show", "run"], stdout=closed, stderr=subprocess.PIPE, text=True, check=False
-        )
-    assert (done.returncode, done.stderr) == (141, "")
+        done = subprocess.run([SCRIPT, *words], stdout=closed, stderr=subprocess.PIPE, text=True, check=False)
+    # argparse itself says nothing of a help text that nobody reads.
+    assert done.returncode == (0 if words == ["show", "--help"] else 141)
+    assert "rror" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the disk that is always full is Linux's")
+@pytest.mark.parametrize("words", [["show", "run", "--json"], ["--help"], ["runs"]])
+def test_a_full_disk_is_one_sentence(stored, words):
+    """Where the output goes to a file that takes no more: code 3, and Python adds nothing at its end."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([SCRIPT, *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert done.returncode == 3
+    assert done.stderr == "error: The output cannot be written: No space left on device. Make room there.\n"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_streams_that_are_closed_are_done_without(stored, closed):
+    """As a service manager or a cron job may start it."""
+    line = f"exec {shlex.quote(SCRIPT)} show run --json {closed}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) is (not closed.startswith(">"))
 
 
 def test_no_command_prints_more_than_json_with_json(call, stored):

@@ -1,8 +1,8 @@
 """The table of figures."""
 
-from agentcore_rl.cli.figures import Row, failures, figures
+from agentcore_rl.cli.figures import Row, call_figures, failures, figures
 from agentcore_rl.outcome import Phases, RequestIds, RolloutOutcome
-from agentcore_rl.read import Interval, Summary
+from agentcore_rl.read import CallFigures, Interval, Reliability, Share, Summary
 from agentcore_rl.rollout import Crosscheck, Failure, FailureKind, Status
 
 NONE = Summary()
@@ -70,3 +70,33 @@ def test_failures_are_counted_by_their_way():
     assert len(lines) == 6
     assert lines[-1] == "... and 1 other ways"
     assert failures([outcome(7, None)]) == []
+
+
+def test_tool_calls_get_a_table_of_their_own():
+    """A line per tool, the most called first, both rates apart, then what else there is to say."""
+    half = Share(1, 2, Interval(0.1, 0.9))
+    add = CallFigures(2, 1, half, Share(2, 2), Share(1, 1), Share(1, 2), {"missing_argument": 1})
+    reliability = Reliability(
+        rollouts=3,
+        all=CallFigures(
+            3, 2, Share(1, 3), Share(2, 3), Share(1, 2), Share(1, 3), {"missing_argument": 1}, 0, 1
+        ),
+        by_tool={"sub": CallFigures(1, 1), "add": add},
+        unknown_tools={"\x1b[2Jmul\n": 4},
+        none_called=Share(1, 3),
+        spelled=Share(1, 3),
+        spelled_answers=2,
+    )
+    lines = call_figures(reliability)
+    assert lines[0].split() == ["tool", "calls", "format", "[95", "%]", "execution", "[95", "%]", "recovered",
+                                "repeated", "errors"]  # fmt: skip
+    assert lines[1].split() == ["add", "2", "0.50", "[0.10,", "0.90]", "1.00", "1", "of", "1", "1", "missing",
+                                "argument", "1"]  # fmt: skip
+    assert lines[2].split() == ["sub", "1", "-", "-", "-", "0", "-"]
+    assert lines[4:] == [
+        "not offered: \\x1b[2Jmul  4",
+        "tools offered and none called: 1 of 3 rollouts",
+        "calls spelled in the text, which no parser took: in 2 answers of 1 rollouts",
+        "sampled under a grammar: 1 of 3 calls",
+    ]
+    assert call_figures(Reliability()) == []

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,8 @@ from agentcore_rl.cli.terminal import StatusLine
 from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.exceptions import ConfigurationError
 from agentcore_rl.testing import ScriptedModel
+
+LOG = Path("no-gateway-is-started-here")
 
 
 @contextlib.contextmanager
@@ -97,7 +100,7 @@ async def test_the_environments_model_is_used_and_checked():
     """Without --model it is BASE_URL's; --model-id and --sampling still count."""
     with serving(200, listed("m", "n")) as (url, keys):
         os.environ.update(BASE_URL=url, MODEL_ID="m", API_KEY="a-key-of-mine")
-        async with chosen_model(None, "n", {"temperature": 0}, StatusLine()) as choice:
+        async with chosen_model(None, "n", {"temperature": 0}, StatusLine(), log=LOG) as choice:
             pass
     assert choice.endpoint == Endpoint(url, "n", Secret("a-key-of-mine"), sampling={"temperature": 0})
     assert dict(choice.env) == {"BASE_URL": url, "MODEL_ID": "n", "API_KEY": "a-key-of-mine"}
@@ -106,7 +109,7 @@ async def test_the_environments_model_is_used_and_checked():
 
 async def test_without_any_model_the_app_chooses():
     """Then there is nothing to check, and no endpoint in the request."""
-    async with chosen_model(None, None, {}, StatusLine()) as choice:
+    async with chosen_model(None, None, {}, StatusLine(), log=LOG) as choice:
         assert (choice.endpoint, dict(choice.env)) == (None, {})
 
 
@@ -121,5 +124,5 @@ async def test_without_any_model_the_app_chooses():
 async def test_options_that_do_not_fit(model, model_id, said):
     """Each is one sentence."""
     with pytest.raises(ConfigurationError, match=said):
-        async with chosen_model(model, model_id, {}, StatusLine()):
+        async with chosen_model(model, model_id, {}, StatusLine(), log=LOG):
             pass

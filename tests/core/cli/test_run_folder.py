@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agentcore_rl.cli.run_folder import find_run
+from agentcore_rl.cli.run_folder import find_folder, find_run
 from agentcore_rl.exceptions import ConfigurationError
 
 
@@ -25,7 +25,8 @@ def root(folder) -> Path:
 )
 def test_a_run_is_found(root, wanted, found):
     """By its folder, its id, the beginning of its id, or as the last one."""
-    assert find_run(wanted, root).name == found
+    assert find_folder(wanted, root).name == found
+    assert find_run(wanted, root) == f"rollouts/{found}"
 
 
 @pytest.mark.parametrize(
@@ -39,10 +40,17 @@ def test_a_run_is_found(root, wanted, found):
 def test_no_run_is_guessed(root, wanted, said):
     """What fits none or several is an error that names what is there."""
     with pytest.raises(ConfigurationError, match=said):
-        find_run(wanted, root)
+        find_folder(wanted, root)
 
 
 def test_an_empty_store_says_so(folder):
     """Where there is no run, the error says where to look instead."""
     with pytest.raises(ConfigurationError, match="holds none"):
-        find_run("last", folder / "rollouts")
+        find_folder("last", folder / "rollouts")
+
+
+def test_records_in_s3_are_a_run_to_whoever_reads_records(root):
+    """A URL is passed on as it is; a command that needs a journal says what to give instead."""
+    assert find_run("s3://bucket/prefix/run", root) == "s3://bucket/prefix/run"
+    with pytest.raises(ConfigurationError, match="needs the run's journal, which lies in its folder"):
+        find_folder("s3://bucket/prefix/run", root)

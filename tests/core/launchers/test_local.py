@@ -7,8 +7,9 @@ import time
 import pytest
 
 from agentcore_rl.exceptions import AppNotFound, LaunchRejected, OutcomeUnknown, RetryLater, SessionLost
-from agentcore_rl.launchers import Limits, SessionStatus
+from agentcore_rl.launchers import SessionStatus
 from agentcore_rl.launchers.local import LocalLauncher
+from agentcore_rl.limits import Limiter, Quotas
 
 APP = """
 import asyncio, os
@@ -44,8 +45,8 @@ def app(tmp_path):
 
 async def test_the_life_of_a_session(app, tmp_path):
     """Started by its first payload, found by its id, gone after stop; closing ends what is left."""
-    launcher = LocalLauncher(app, directory=tmp_path / "runtime", concurrent=3)
-    assert launcher.limits == Limits(concurrent=3)
+    launcher = LocalLauncher(app, directory=tmp_path / "runtime", limiter=Limiter(Quotas(active_sessions=3)))
+    assert launcher.limiter.quotas.active_sessions == 3
     one, two = SESSION.format(1), SESSION.format(2)
     assert await launcher.status(one) is SessionStatus.GONE
     await launcher.stop(one)
@@ -102,5 +103,24 @@ async def test_an_app_that_is_not_there(tmp_path):
     try:
         with pytest.raises(LaunchRejected, match="No module named 'nowhere_at_all'"):
             await launcher.start(SESSION.format(1), {})
+    finally:
+        await launcher.aclose()
+
+
+async def test_its_quotas_and_faults(app, tmp_path):
+    """What the machine refuses is to be tried later, and slows the launcher down where it was the rate."""
+    limiter = Limiter(Quotas(new_sessions_per_s=50.0))
+    launcher = LocalLauncher(
+        app, directory=tmp_path / "runtime", mode="fork", limiter=limiter, quotas=Quotas(active_sessions=1)
+    )
+    try:
+        await launcher.start(SESSION.format(1), {})
+        with pytest.raises(RetryLater, match="maxVms limit exceeded"):
+            await launcher.start(SESSION.format(2), {})
+        assert limiter.new_sessions.rate == 50.0
+        launcher.faults.add("throttle", count=1)
+        with pytest.raises(RetryLater, match="ThrottlingException"):
+            await launcher.start(SESSION.format(1), {})
+        assert limiter.new_sessions.rate < 50.0
     finally:
         await launcher.aclose()

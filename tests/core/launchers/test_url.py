@@ -18,8 +18,9 @@ from agentcore_rl.exceptions import (
     RetryLater,
     SessionLost,
 )
-from agentcore_rl.launchers import Limits, SessionStatus
+from agentcore_rl.launchers import SessionStatus
 from agentcore_rl.launchers.url import URLLauncher
+from agentcore_rl.limits import Limiter, Quotas
 
 SESSION = "a-session-of-an-app-that-runs-somewhere"
 
@@ -62,8 +63,8 @@ def app() -> Iterator[_App]:
 
 async def test_a_start_is_a_post_with_the_session(app):
     """The app's answer comes back; stopping a session leaves the app alone."""
-    launcher = URLLauncher(f"{app.url}/", concurrent=5)
-    assert launcher.limits == Limits(concurrent=5)
+    launcher = URLLauncher(f"{app.url}/", limiter=Limiter(Quotas(active_sessions=5)))
+    assert launcher.limiter.quotas.active_sessions == 5
     assert (await launcher.start(SESSION, {"prompt": "2 + 2"}))["session"] == SESSION
     await launcher.stop(SESSION)
     assert (await launcher.start(SESSION, {}))["session"] == SESSION

@@ -13,6 +13,8 @@ import pytest
 from botocore.config import Config
 
 from agentcore_rl.local_runtime import LocalRuntime
+from agentcore_rl.local_runtime.faults import Faults
+from agentcore_rl.local_runtime.starting import Mode
 
 APP = """
 import os, signal, subprocess, sys, time
@@ -70,6 +72,43 @@ def main(payload, context):
     }
 """
 
+LIGHT = """
+import asyncio, os, random
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+print("imported by", os.getpid())
+DRAWS = [random.random, random.Random(7).random]
+IMPORTED_BY, SPOOL_AT_IMPORT = os.getpid(), os.environ.get("AGENTCORE_RL_SPOOL")
+state = {"status": "Healthy", "deliveries": 0}
+
+class Light(Starlette):
+    handlers = {"main": None}
+    def get_current_ping_status(self): ...
+
+async def answer(request):
+    asked = await request.json()
+    state["deliveries"] += 1
+    state["status"] = asked.get("status", state["status"])
+    await asyncio.sleep(asked.get("sleep", 0))
+    return JSONResponse({
+        "pid": os.getpid(),
+        "session": request.headers["x-amzn-bedrock-agentcore-runtime-session-id"],
+        "deliveries": state["deliveries"],
+        "imported_by": IMPORTED_BY,
+        "spools": [SPOOL_AT_IMPORT, os.environ.get("AGENTCORE_RL_SPOOL")],
+        "draws": [draw() for draw in DRAWS],
+        "files": sorted(os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")
+                        if os.path.islink(f"/proc/self/fd/{fd}")),
+    })
+
+async def ping(request):
+    return JSONResponse({"status": state["status"]})
+
+app = Light(routes=[Route("/invocations", answer, methods=["POST"]), Route("/ping", ping)])
+"""
+
 Invoke = Callable[..., Any]
 
 
@@ -82,10 +121,69 @@ def app_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "obliging_app.py"
 
 
+@pytest.fixture
+def light(tmp_path: Path) -> Path:
+    """An app file that imports nothing of the SDK."""
+    return write_light(tmp_path)
+
+
+def write_light(folder: Path) -> Path:
+    """Write that app file."""
+    file = folder / "light_app.py"
+    file.write_text(LIGHT)
+    return file
+
+
 @pytest.fixture(scope="module")
-def runtime(app_file: Path) -> Iterator[LocalRuntime]:
+def light_runtime(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalRuntime]:
+    """A runtime of it, under two qualifiers, that takes faults over HTTP too."""
+    folder = tmp_path_factory.mktemp("light")
+    app = str(write_light(folder))
+    runtime = LocalRuntime(app, directory=folder, qualifiers={"canary": app}, fault_route=True)
+    runtime.start()
+    client = boto3_client(runtime)
+    # A process of the further endpoint begins with its first call, which no test shall seem to leave.
+    client.invoke_agent_runtime(
+        agentRuntimeArn=runtime.arn, runtimeSessionId="c" * 40, payload=b"{}", qualifier="canary"
+    )["response"].read()
+    client.close()
+    yield runtime
+    runtime.stop()
+
+
+@pytest.fixture(scope="module")
+def light_client(light_runtime: LocalRuntime) -> Iterator[Any]:
+    """An unmodified boto3 client of it."""
+    client = boto3_client(light_runtime)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def faults(light_runtime: LocalRuntime) -> Iterator[Faults]:
+    """Its faults, forgotten after the test."""
+    yield light_runtime.faults
+    light_runtime.faults.clear()
+
+
+@pytest.fixture
+def name() -> Callable[[], str]:
+    """Makes session ids that nobody else has."""
+    return lambda: f"a-session-that-is-nobody-elses-{next(_numbers):05}"
+
+
+@pytest.fixture(scope="module")
+def mode() -> Mode:
+    """How sessions start; modules that are about their processes run in both ways."""
+    return "auto"
+
+
+@pytest.fixture(scope="module")
+def runtime(app_file: Path, mode: Mode) -> Iterator[LocalRuntime]:
     """A runtime that serves it."""
-    runtime = LocalRuntime(str(app_file), directory=app_file.parent / "runtime", env={"GIVEN": "yes"})
+    runtime = LocalRuntime(
+        str(app_file), directory=app_file.parent / f"runtime-{mode}", env={"GIVEN": "yes"}, mode=mode
+    )
     runtime.start()
     yield runtime
     runtime.stop()
@@ -120,6 +218,19 @@ def gone() -> Callable[[int], bool]:
         return False
 
     return wait
+
+
+@pytest.fixture
+def boto3_of() -> Iterator[Callable[[LocalRuntime], Any]]:
+    """Makes boto3 clients of other runtimes."""
+    with contextlib.ExitStack() as made:
+
+        def make(runtime: LocalRuntime) -> Any:
+            client = boto3_client(runtime)
+            made.callback(client.close)
+            return client
+
+        yield make
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ def _post(runtime, path, headers=None, method="POST"):
 
 def test_a_session_is_one_process(client, runtime, invoke, shared):
     """Invokes with one session id meet the same process, another id another one; any ARN will do."""
-    answer = client.invoke_agent_runtime(agentRuntimeArn=ARN, payload=b"{}", qualifier="ANY")
+    answer = client.invoke_agent_runtime(agentRuntimeArn=ARN, payload=b"{}", qualifier="DEFAULT")
     made_up = json.loads(answer["response"].read())
     client.stop_runtime_session(agentRuntimeArn=ARN, runtimeSessionId=made_up["session"])
     assert (answer["statusCode"], answer["contentType"]) == (200, "application/json")

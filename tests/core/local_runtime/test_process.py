@@ -14,6 +14,12 @@ from agentcore_rl.launchers import SessionStatus
 from agentcore_rl.local_runtime import LocalRuntime
 
 
+@pytest.fixture(scope="module", params=["fork", "spawn"])
+def mode(request):
+    """Each test runs with forked and with spawned sessions."""
+    return request.param
+
+
 def test_a_crash_is_an_error_for_that_session_alone(client, invoke, runtime, shared, session):
     """An exit in the middle of a call is said with its status, the log and its last line; others go on."""
     bystander = invoke(shared)["pid"]
@@ -72,7 +78,11 @@ async def test_status_says_what_a_session_does(runtime, session):
     await runtime.invoke(session, b'{"task": 1}')
     assert await runtime.status(session) is SessionStatus.BUSY
     assert await runtime.stop_session(session)
-    assert await runtime.status(session) is SessionStatus.GONE
+    until = time.monotonic() + 10
+    while (now := await runtime.status(session)) is not SessionStatus.GONE:
+        assert now is SessionStatus.BUSY, "what it left in its spool is looked for"
+        assert time.monotonic() < until
+        await asyncio.sleep(0.02)
     assert not await runtime.stop_session(session)
 
 
@@ -100,13 +110,13 @@ async def test_callers_of_a_session_that_keeps_dying(runtime, session):
     assert all(isinstance(error, SessionLost) for error in lost)
 
 
-async def test_an_app_that_does_not_import(tmp_path, session):
+async def test_an_app_that_does_not_import(tmp_path, session, mode):
     """The call says which line failed and where the log with the whole traceback is."""
     file = tmp_path / "broken_app.py"
     file.write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,)).start()\nimport nowhere\n"
     )
-    async with LocalRuntime(str(file), directory=tmp_path) as runtime:
+    async with LocalRuntime(str(file), directory=tmp_path, mode=mode) as runtime:
         with pytest.raises(LaunchRejected) as raised:
             await runtime.invoke(session, b"{}")
         file.unlink()

@@ -18,29 +18,12 @@ from agentcore_rl.local_runtime import LocalRuntime
 from agentcore_rl.spool import Address, Spool, SpoolEntry
 from agentcore_rl.stores import Notice
 
-LIGHT = """
-import os
-from starlette.responses import JSONResponse
-from starlette.applications import Starlette
-from starlette.routing import Route
-
-class Light(Starlette):
-    handlers = {"main": None}
-    def get_current_ping_status(self): ...
-
-async def answer(request):
-    return JSONResponse({"pid": os.getpid(), "session": request.headers[SESSION]})
-
-SESSION = "x-amzn-bedrock-agentcore-runtime-session-id"
-app = Light(routes=[Route("/invocations", answer, methods=["POST"])])
-"""
-
 HOST = """
 import asyncio, sys
 from agentcore_rl.local_runtime import LocalRuntime
 from pathlib import Path
 
-runtime = LocalRuntime(sys.argv[1], directory=Path(sys.argv[2]))
+runtime = LocalRuntime(sys.argv[1], directory=Path(sys.argv[2]), mode=sys.argv[3])
 runtime.start()
 pid = asyncio.run(runtime.invoke("s" * 40, b"{}"))[2].decode()
 child = asyncio.run(runtime.invoke("s" * 40, b'{"child": 1}'))[2].decode()
@@ -50,23 +33,22 @@ print("clean", flush=True)
 """
 
 
-@pytest.fixture
-def light(tmp_path):
-    """An app file that imports nothing heavy."""
-    file = tmp_path / "light_app.py"
-    file.write_text(LIGHT)
-    return file
+@pytest.fixture(scope="module", params=["fork", "spawn"])
+def mode(request):
+    """Each test of sessions runs with forked and with spawned ones."""
+    return request.param
 
 
-async def test_twenty_sessions_at_once(light, tmp_path):
-    """Twenty sessions at the same moment are twenty processes with a log each, and end with the runtime."""
-    async with LocalRuntime(f"{light}:app", directory=tmp_path / "runtime") as runtime:
-        names = [f"one-of-twenty-sessions-that-begin-{n:02}" for n in range(20)]
+async def test_sessions_that_begin_at_once(light, tmp_path, mode):
+    """Sessions of the same moment are processes with a log each, and end with the runtime."""
+    many = 20 if mode == "fork" else 4
+    async with LocalRuntime(f"{light}:app", directory=tmp_path / "runtime", mode=mode) as runtime:
+        names = [f"one-of-the-sessions-that-begin-now-{n:02}" for n in range(many)]
         answers = await asyncio.gather(*(runtime.invoke(name, b"{}") for name in names))
         seen = [json.loads(content) for _, _, content in answers]
         assert [answer["session"] for answer in seen] == names
         pids = {answer["pid"] for answer in seen}
-        assert len(pids) == 20
+        assert len(pids) == many
         assert {path.stem for path in (runtime.directory / "logs").iterdir()} == set(names)
     for pid in pids:
         with pytest.raises(ProcessLookupError):
@@ -134,10 +116,13 @@ def test_a_missing_app_file_is_said_at_once(tmp_path):
         LocalRuntime("nowhere.py", directory=tmp_path)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_the_end_of_the_host_is_the_end_of_its_sessions(app_file, tmp_path, number, gone):
+@pytest.mark.parametrize(
+    ("number", "how"),
+    [(signal.SIGINT, "fork"), (signal.SIGTERM, "fork"), (signal.SIGKILL, "fork"), (signal.SIGKILL, "spawn")],
+)
+def test_the_end_of_the_host_is_the_end_of_its_sessions(app_file, tmp_path, number, how, gone):
     """Ctrl-C and SIGTERM end it cleanly; after kill -9 the sessions and what they started end too."""
-    command = [sys.executable, "-c", HOST, str(app_file), str(tmp_path)]
+    command = [sys.executable, "-c", HOST, str(app_file), str(tmp_path), how]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as host:
         pids = [json.loads(host.stdout.readline())["pid"], int(host.stdout.readline())]
         while not _catches(host.pid, signal.SIGTERM):  # it is on its way into serve_forever

@@ -3,11 +3,12 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
+from agentcore_rl.batch.journal import Journal
 from agentcore_rl.exceptions import ConfigurationError, RecordNotFound
-from agentcore_rl.journal import Journal
 from agentcore_rl.outcome import Phases, RequestIds, RolloutOutcome
 from agentcore_rl.read import read_run
 from agentcore_rl.rollout import Failure, FailureKind, Status
@@ -116,7 +117,7 @@ def test_what_was_delivered_stays_the_winner(store):
     journal = Journal(store._root / "r" / "journal.sqlite")
     ids = RequestIds("r", "b", 0, 0, "s-b0", "r/b.0/s-b0.json")
     phases = Phases(0, 0, 0, 0, 0)
-    journal.end(RolloutOutcome(ids, Status.FAILED, LOST, None, "somewhere", phases), None)
+    journal.won(RolloutOutcome(ids, Status.FAILED, LOST, None, "somewhere", phases))
     journal.close()
     assert read_run(folder(store)).find("b").session == "s-b0"
     (store._root / "r" / "journal.sqlite").write_bytes(b"no database")
@@ -140,6 +141,15 @@ def test_no_run_is_one_sentence(tmp_path):
     with pytest.raises(ConfigurationError, match="is no run's folder"):
         read_run(tmp_path)
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "run.json").write_text("{}")
+    with pytest.raises(ConfigurationError, match=r"is no run's folder but holds 1: mine\. Name one"):
+        read_run(tmp_path)
+
+
+def test_a_folder_may_be_a_url(store):
+    """As the locations of stores are."""
+    assert read_run(Path(folder(store)).as_uri()).ids == ["a.0", "b.0"]
 
 
 def test_records_are_decoded_one_by_one(store):

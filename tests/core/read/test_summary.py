@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import pytest
 
 from agentcore_rl.read import mean_interval, summarize
-from agentcore_rl.read.summary import _student_975
+from agentcore_rl.read.interval import student_975
 from agentcore_rl.reward import Reward
 from agentcore_rl.rollout import Crosscheck, Failure, FailureKind, Status, Usage
 from made_rollouts import make_rollout
@@ -80,7 +80,7 @@ def test_one_task_has_no_interval():
 )
 def test_students_quantiles(freedom, value):
     """Against the printed table."""
-    assert _student_975(freedom) == pytest.approx(value, abs=6e-4)
+    assert student_975(freedom) == pytest.approx(value, abs=6e-4)
 
 
 @pytest.mark.parametrize("binary", [True, False])

@@ -65,6 +65,7 @@ def test_headers_are_ours_where_they_must_be():
     with begun(headers=headers, api_key=Secret("sk-1")) as (exchange, recorder):
         sent = {name.lower(): value for name, value in exchange.headers}
         assert sent.pop("idempotency-key").startswith("agentcore-rl-")
+        assert sent.pop("agentcore-rl-tokens") == "new"
         assert sent == {"x-a": "1", "x-b": "2", "accept-encoding": "identity", "authorization": "Bearer sk-1"}
         assert [path.agent for path in recorder.transcript().trajectories] == ["critic"]
     with rollout_scope(Scope(Endpoint("http://h/v1", headers={"X-A": "own"}))):

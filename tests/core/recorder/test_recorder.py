@@ -255,6 +255,33 @@ def test_a_sub_agent_that_is_called_again_may_begin_anew():
     assert ["forked" in step.suspect for step in expert.turns] == [False] * 4 + [True]
 
 
+def test_sub_agents_of_one_name_that_one_turn_calls_at_once_do_not_fork():
+    """Two tool calls of a turn begin two conversations of the same agent, side by side; a third is a fork."""
+    recorder = Recorder()
+    recorder.attach_collector()
+    numbers = itertools.count()
+
+    def heard(agent: str, parent: str | None, *messages: Any, answer: dict[str, Any]) -> None:
+        key = f"k{next(numbers)}"
+        recorder.callback_started(key, agent=agent, parent=parent)
+        turn(recorder, *messages, answer=Answer(json.dumps(answer).encode(), "stop", complete=True))
+        recorder.callback_ended(key, answer=answer)
+
+    calls = [
+        {"id": f"c{at}", "type": "function", "function": {"name": "expert", "arguments": "{}"}}
+        for at in range(2)
+    ]
+    heard("desk", None, "help", answer={"role": "assistant", "content": None, "tool_calls": calls})
+    said = {name: {"role": "assistant", "content": f"of {name}"} for name in ("one", "two")}
+    for name in ("one", "two"):
+        heard("expert", "desk", name, answer=said[name])
+    for name in ("one", "two"):
+        heard("expert", "desk", name, said[name], "go on", answer=said[name])
+    assert recorder.finish().suspect == []
+    heard("expert", "desk", "three", answer=reply())
+    assert recorder.finish().suspect == ["forked"]
+
+
 def test_a_label_on_the_model_names_the_agent():
     """A model made for one agent says so; it wins over the callback's name."""
     recorder = Recorder()

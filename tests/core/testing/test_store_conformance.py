@@ -447,6 +447,9 @@ class Channel:
     def ack(self, deliveries: Sequence[Delivery]) -> None:
         self.channel.ack(deliveries)
 
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        self.channel.release(deliveries)
+
 
 GREETING = Notice("hello", "", 0, 0, "", "", 0, "", "succeeded", None)
 
@@ -508,6 +511,17 @@ class RemovesAll(Channel):
         folder = self.channel._folder
         for path in folder.glob("*.*") if deliveries else ():
             path.unlink()
+
+
+class KeepsWhatIsGivenBack(Channel):
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        return None
+
+
+class SendsAnew(Channel):
+    def release(self, deliveries: Sequence[Delivery]) -> None:
+        for delivery in deliveries:
+            self.send(delivery.notice)
 
 
 class AlwaysVisible(Channel):
@@ -678,6 +692,8 @@ CHANNEL_DEFECTS: list[tuple[type[Channel], str, str]] = [
     (AtMostTwice, "a_notice_that_is_not_acknowledged_comes_again", "and again"),
     (AtMostOnce, "an_acknowledgement_that_comes_late_counts", "it is delivered again"),
     (NeverRemoves, "an_acknowledgement_that_comes_late_counts", "it is gone"),
+    (KeepsWhatIsGivenBack, "what_is_given_back_comes_soon", "again, to anyone"),
+    (SendsAnew, "what_is_given_back_comes_soon", "brings back nothing"),
     (RemovesAll, "one_acknowledgement_removes_one_notice", "comes back"),
     (GivesAll, "at_most_so_many_are_received", "not more than asked for"),
     (DropsTheRest, "at_most_so_many_are_received", "the others come next"),

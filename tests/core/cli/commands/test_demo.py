@@ -1,6 +1,5 @@
 """`agentcore-rl demo`: the math agent on two models, side by side."""
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 
 from agentcore_rl.read import mean_interval, read_run, tool_calls
 from agentcore_rl.testing import Answer, ScriptedModel, Status
+from json_schemas import valid
 
 
 def recomputed(folder: str) -> dict[str, object]:
@@ -67,12 +67,12 @@ def test_the_scripted_demo(command, folder):
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(200)
 def test_the_demo_on_real_models(command, folder):
     """All succeeded, none suspect, the tuned model calls its tool, ids are in the records."""
-    done = command("demo", "--tasks", "2", "--framework", "strands", "--json", timeout_s=140)
+    done = command("demo", "--tasks", "2", "--framework", "strands", "--json", timeout_s=180)
     assert done.returncode == 0, done.stderr
-    *rollouts, last = map(json.loads, done.stdout.splitlines())
+    *rollouts, last = valid("demo", done.stdout)
     assert len(rollouts) == 4
     for line in rollouts:
         assert line.keys() >= {"id", "framework", "model", "status", "reward", "record"}
@@ -90,7 +90,7 @@ def test_the_demo_on_real_models(command, folder):
             assert rollout.crosscheck.collected
             assert all(turn.prompt_ids and turn.answer_ids for turn in rollout.turns)
     assert tuned["well_formed_calls"] > base["well_formed_calls"]
-    assert last["fetching_s"] == 0
+    assert (last["done"], last["fetching_s"]) == (True, 0)
 
 
 def test_a_missing_engine_is_told_before_anything_is_fetched():

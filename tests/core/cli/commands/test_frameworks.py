@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from agentcore_rl.adapter import ADAPTERS
+from json_schemas import valid
 
 ODD = '''
 from agentcore_rl_strands import StrandsAdapter
@@ -31,14 +32,21 @@ def install_odd(place: Path) -> None:
     (described / "entry_points.txt").write_text("[agentcore_rl.adapters]\nodd = odd_adapter:adapter\n")
 
 
-def test_adapters_are_listed_with_releases_and_deviations(command):
-    """By name: the package, the framework, and every deviation that is declared."""
+def test_adapters_are_listed_with_their_releases(command):
+    """By name: the package and the framework; how messages deviate is told of those that are asked for."""
     done = command("frameworks")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"strands-agents {version('strands-agents')}" in done.stdout
-    assert "bad_json: empty_object" in done.stdout
+    assert "bad_json" not in done.stdout
+    assert "bad_json: empty_object" in command("frameworks", "strands").stdout
     listed = json.loads(command("frameworks", "--json").stdout)["adapters"]
     assert [adapter["name"] for adapter in listed] == list(ADAPTERS)
+    assert {adapter["deviations"] for adapter in listed} == {None}
+
+
+def test_all_that_is_declared_is_told(command):
+    """Every deviation, and none that is not one."""
+    listed = json.loads(command("frameworks", "--deviations", "--json").stdout)["adapters"]
     strands = next(adapter for adapter in listed if adapter["name"] == "strands")
     assert strands["versions"]["agentcore-rl-strands"] == version("agentcore-rl-strands")
     assert strands["deviations"]["content_parts"] is True
@@ -49,7 +57,7 @@ def test_one_script_yields_equal_messages(command):
     """Each message equals the script's, or a declared deviation says why not."""
     done = command("frameworks", "strands", "--compare", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    compared = json.loads(done.stdout)
+    [compared] = valid("frameworks", done.stdout)
     assert compared["well"] is True
     assert list(compared["adapters"]) == ["strands"]
     assert compared["messages"][:3] == ["system", "user", "assistant: reasoning, text, 1 tool call"]

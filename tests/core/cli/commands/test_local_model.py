@@ -1,6 +1,5 @@
 """`agentcore-rl local-model`: fetching and serving the small model."""
 
-import json
 import os
 import signal
 import socket
@@ -9,6 +8,7 @@ import sys
 from pathlib import Path
 
 from agentcore_rl.local_model import find_model
+from json_schemas import valid
 
 SCRIPT = Path(sys.executable).with_name("agentcore-rl")
 
@@ -17,7 +17,7 @@ def test_a_file_given_is_checked_and_kept(call, folder):
     """It goes to the cache directory; progress is on stderr, the place on stdout."""
     os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
     code, out, err = call("local-model", "fetch", "--file", str(find_model()), "--json")
-    told = json.loads(out)
+    [told] = valid("local-model", out)
     assert code == 0
     assert Path(told["path"]).is_relative_to(folder / "cache")
     assert "checking the model file" in err
@@ -37,7 +37,7 @@ def test_it_serves_until_ctrl_c():
     """Both models, at the URL that is printed; the end is clean."""
     words = [SCRIPT, "local-model", "serve", "--port", "0", "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        told = json.loads(process.stdout.readline())
+        [told] = valid("local-model", process.stdout.readline())
         assert told["models"] == ["smollm2", "smollm2-tools"]
         assert told["base_url"].startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGINT)

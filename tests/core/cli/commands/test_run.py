@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agentcore_rl.read import read_run, summarize
+from agentcore_rl.rollout import Status
 from agentcore_rl.testing import Answer, ScriptedModel
 
 
@@ -133,6 +134,9 @@ def test_ctrl_c_stops_what_runs(app, tasks):
             os.kill(process.pid, signal.SIGINT)
             said = process.stderr.read()
             assert process.wait(20) == 130
-    assert said.endswith("Interrupted; what had ended is stored, see agentcore-rl show rollouts/mine.\n")
+    assert said.endswith("what had ended is stored. Next: agentcore-rl resume rollouts/mine\n")
     assert "Traceback" not in said
-    assert read_run("rollouts/mine").ids == ["t0.0"]
+    run = read_run("rollouts/mine")
+    assert run.find("t0.0").status is Status.SUCCEEDED
+    # The other one, if its app came so far, says that it was shut down: that is tried again.
+    assert {rollout.failure.retryable for rollout in run.rollouts if rollout.failure} <= {True}

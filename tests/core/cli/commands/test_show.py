@@ -63,3 +63,12 @@ def test_no_such_rollout(call, stored):
     """The error names those that are there."""
     code, _, err = call("show", "run", "nope")
     assert (code, err) == (2, "error: Run run has no rollout 'nope'. It has 3: hostile.0, task.0, task.2.\n")
+
+
+def test_the_list_tells_of_tool_calls(call, stored):
+    """A table of tools under the figures, and as JSON."""
+    lines = call("show", "run")[1].splitlines()
+    at = lines.index("tool calls")
+    assert lines[at + 2].split()[:4] == ["calculator", "1", "1.00", "1.00"]
+    told = json.loads(call("show", "run", "--json")[1])
+    assert told["summary"]["reliability"]["by_tool"]["calculator"]["execution"]["hits"] == 1

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from agentcore_rl.batch import BatchRunner, new_run_id
+from agentcore_rl.batch.flight import Pace
 from agentcore_rl.codec import decode_record
 from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.exceptions import ConfigurationError, RecordNotFound, RetryLater, StoreUnavailable
-from agentcore_rl.flight import Pace
 from agentcore_rl.read import read_run
 from agentcore_rl.rollout import FailureKind, Status, derive_session
 from agentcore_rl.stores import Notice
@@ -34,20 +34,9 @@ QUICK = Pace(
     past_deadline_s=0.2,
     start_s=0.5,
     store_s=0.5,
+    again_s=0.02,
 )
 DEAF = Pace(hear_s=0.1, list_s=600, look_s=0.05, grace_s=0.1, idle_s=600)
-
-
-@pytest.fixture
-def store(tmp_path):
-    """An empty record store."""
-    return DirectoryStore(tmp_path / "records")
-
-
-@pytest.fixture
-def notices(tmp_path):
-    """An empty channel."""
-    return DirectoryNotices(tmp_path / "notices")
 
 
 def task(name, **does):
@@ -386,7 +375,7 @@ finally:
 
 def started(tmp_path):
     """A batch in a process of its own, at the moment when one outcome is delivered and three rollouts run."""
-    path = os.pathsep.join([str(Path(__file__).parents[1] / "plugins"), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parents[2] / "plugins"), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, str(tmp_path)],
         stdout=subprocess.PIPE,

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
+from agentcore_rl.batch.journal import Journal
 from agentcore_rl.exceptions import ConfigurationError
-from agentcore_rl.journal import Journal
 from agentcore_rl.outcome import Phases, RequestIds, RolloutOutcome
 from agentcore_rl.reward import Reward
 from agentcore_rl.rollout import Failure, FailureKind, Status
@@ -32,6 +32,12 @@ def rows(path, table):
     return found
 
 
+def ended(journal, outcome, rollout):
+    """An attempt ends, and counts."""
+    journal.attempt_ended(outcome, rollout)
+    journal.won(outcome)
+
+
 @pytest.fixture
 def journal(tmp_path):
     """An empty journal."""
@@ -46,10 +52,10 @@ def test_a_rollout_leaves_its_trace(journal):
     journal.begin(ids("a"))
     record = make_attempt("r", "a", session="s-a-0", suspect=["forked"])
     outcome = RolloutOutcome(ids("a"), Status.SUCCEEDED, None, Reward(0.5), "here/r", TIMINGS)
-    journal.end(outcome, record)
+    ended(journal, outcome, record)
     assert rows(journal.path, "items") == [("a", 0), ("b", 0)]
     assert [row[:5] for row in rows(journal.path, "attempts")] == [("s-a-0", "a", 0, 0, "r/a.0/s-a-0.json")]
-    assert rows(journal.path, "outcomes") == [
+    assert [row[:13] for row in rows(journal.path, "outcomes")] == [
         ("s-a-0", "succeeded", None, None, 0, 0.5, "here/r", 1, 1, 1, 0, 0, 0)
     ]
     assert rows(journal.path, "winners") == [("a", 0, "s-a-0", 0)]
@@ -58,9 +64,9 @@ def test_a_rollout_leaves_its_trace(journal):
 
 def test_an_outcome_without_a_record_knows_no_counts(journal):
     """None is not zero."""
-    journal.end(RolloutOutcome(ids("a"), Status.FAILED, LOST, None, None, TIMINGS), None)
+    ended(journal, RolloutOutcome(ids("a"), Status.FAILED, LOST, None, None, TIMINGS), None)
     row = ("s-a-0", "failed", "runtime", "The session died.", 1, None, None, *[None] * 6)
-    assert rows(journal.path, "outcomes") == [row]
+    assert [found[:13] for found in rows(journal.path, "outcomes")] == [row]
 
 
 def test_sessions_that_were_stopped_are_noted(journal):
@@ -86,11 +92,11 @@ def test_it_can_be_made_anew_from_records(journal, tmp_path):
         )
         journal.begin(outcome.request)
         if record is second:
-            journal.end(outcome, record)
+            ended(journal, outcome, record)
     anew = Journal(tmp_path / "anew.sqlite")
     anew.rebuild([(key_of(record), record) for record in (first, second)], location="w")
     assert rows(anew.path, "winners") == [("a", 0, "s-a-1", 1)]
-    assert rows(anew.path, "outcomes")[1] == rows(journal.path, "outcomes")[0]
+    assert rows(anew.path, "outcomes")[1][:14] == rows(journal.path, "outcomes")[0][:14]
     assert [row[:5] for row in rows(anew.path, "attempts")] == [
         row[:5] for row in rows(journal.path, "attempts")
     ]
@@ -100,7 +106,7 @@ def test_it_can_be_made_anew_from_records(journal, tmp_path):
 
 def test_rebuilding_keeps_what_was_delivered(journal):
     """A failure was delivered; its better attempt that came late is counted, not chosen."""
-    journal.end(RolloutOutcome(ids("a"), Status.FAILED, LOST, None, None, TIMINGS), None)
+    ended(journal, RolloutOutcome(ids("a"), Status.FAILED, LOST, None, None, TIMINGS), None)
     late = make_attempt("r", "a", session="s-a-1", attempt=1)
     journal.rebuild([(key_of(late), late)], location="w")
     assert rows(journal.path, "winners") == [("a", 0, "s-a-0", 1)]

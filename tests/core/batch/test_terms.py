@@ -1,10 +1,10 @@
 """What the client sends is what the app takes."""
 
+from agentcore_rl.batch.terms import Terms
 from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.request import Probe, parse
 from agentcore_rl.rollout import Destination, Limits
 from agentcore_rl.settings import Settings
-from agentcore_rl.submission import Terms
 from agentcore_rl.tasks import task_from_payload
 
 
