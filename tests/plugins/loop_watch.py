@@ -1,33 +1,49 @@
 """Finds code of ours that blocks an event loop.
 
-A thread looks a few times per second at every thread's stack. A loop that runs one callback for longer than a
-second is blocked. It counts against a test when the nearest coroutine (or the plain callback) is ours and no
-user's code stands below it: a rollout's own blocking code may block the rollout's own loop.
+Each loop says which callback it runs, and a thread looks a few times per second. A loop that runs one callback for
+longer than a second is blocked. It counts against a test when the nearest coroutine (or the plain callback) is ours
+and no user's code stands below it: a rollout's own blocking code may block the rollout's own loop.
 """
 
-import gc
-import inspect
-import sys
+import ast
+import asyncio
+import faulthandler
+import functools
+import os
+import re
+import tempfile
 import threading
 import time
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
+from typing import Any
 
 INTERVAL = 0.2
 LIMIT = 1.0
-_COROUTINE = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
+_THREAD = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+)")
+_FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line that a thread is at."""
+
+    file: str
+    line: int
+    name: str
+
+    def __str__(self) -> str:
+        return f'  File "{self.file}", line {self.line}, in {self.name}'
 
 
 @dataclass(slots=True)
 class _Sighting:
     """One callback of a loop, from the first look that found it on."""
 
-    callback: FrameType
+    callback: object
     since: float
     cpu_since: float
-    place: tuple[int, int] | None
+    place: Place | None
     looks: int = 0
     stuck: bool = True
     told: bool = False
@@ -53,6 +69,7 @@ class LoopWatch:
     _thread: threading.Thread | None = None
 
     def start(self) -> None:
+        _tell_callbacks()
         self._thread = threading.Thread(target=self._look_on, name="loop-watch", daemon=True)
         self._thread.start()
 
@@ -67,22 +84,27 @@ class LoopWatch:
 
     def _look(self) -> None:
         now = time.monotonic()
-        frames = _frames()
-        for gone in self._sightings.keys() - frames.keys():
+        running = _RUNNING.copy()
+        for gone in self._sightings.keys() - running.keys():
             del self._sightings[gone]
-        for thread_id, frame in frames.items():
-            stack = _callback_stack(frame)
-            if not stack:
-                self._sightings.pop(thread_id, None)
-                continue
-            blamed = self._blamed(stack[1:])
-            place = (id(blamed), blamed.f_lasti) if blamed is not None else None
+        long = {
+            thread_id
+            for thread_id, callback in running.items()
+            if (seen := self._sightings.get(thread_id)) is not None and seen.callback is callback
+        }
+        stacks = _stacks() if long else {}
+        for thread_id, callback in running.items():
             seen = self._sightings.get(thread_id)
-            # The frame is held, so its identity cannot be taken by a later callback.
-            if seen is None or seen.callback is not stack[0]:
-                self._sightings[thread_id] = _Sighting(stack[0], now, _cpu_seconds(thread_id), place)
+            if thread_id not in long or seen is None:
+                self._sightings[thread_id] = _Sighting(callback, now, _cpu_seconds(thread_id), None)
                 continue
-            seen.stuck = seen.stuck and seen.place == place
+            stack = stacks.get(thread_id, [])
+            # It may have ended since; what was seen then is another callback's.
+            if not stack or _RUNNING.get(thread_id) is not callback:
+                continue
+            blamed = self._blamed(stack)
+            seen.stuck = seen.stuck and (seen.looks == 0 or seen.place == blamed)
+            seen.place = blamed
             seen.looks += 1
             # A starved thread moves slowly and uses no CPU; a blocked one stands still or burns it. Where all
             # threads starve so does this one: it counts its looks, not the clock.
@@ -90,51 +112,99 @@ class LoopWatch:
             busy = _cpu_seconds(thread_id) - seen.cpu_since >= self.limit / 2
             if blamed is not None and not seen.told and now - seen.since >= self.limit and (stuck or busy):
                 seen.told = True
-                text = "".join(traceback.format_stack(frame)[-12:])
+                text = "\n".join(map(str, stack[-12:]))
                 self.found.append(f"an event loop was blocked for {now - seen.since:.1f} s:\n{text}")
 
-    def _blamed(self, stack: list[FrameType]) -> FrameType | None:
-        """Our innermost frame, if the callback's blocking part is ours (stack: outermost first)."""
-        nearest = max((n for n, frame in enumerate(stack) if frame.f_code.co_flags & _COROUTINE), default=0)
+    def _blamed(self, stack: list[Place]) -> Place | None:
+        """Our innermost place, if the callback's blocking part is ours (stack: outermost first)."""
+        nearest = max((n for n, place in enumerate(stack) if _is_coroutine(place)), default=0)
         part = stack[nearest:]
-        if any(_stands_in(frame, self.users) for frame in part):
+        if any(_stands_in(place, self.users) for place in part):
             return None
-        return next((frame for frame in reversed(part) if _stands_in(frame, self.ours)), None)
+        return next((place for place in reversed(part) if _stands_in(place, self.ours)), None)
 
 
-def _frames() -> dict[int, FrameType]:
-    """Each thread's frame, by its id.
+_RUNNING: dict[int, object] = {}
+"""By thread: something that is only the same while its loop runs the same callback."""
 
-    In Python 3.11 a garbage collection in the middle can stop the whole process (CPython issue 106883).
+
+def _tell_callbacks() -> None:
+    """Have every loop of asyncio say which callback it runs."""
+    handle: Any = asyncio.Handle
+    if hasattr(handle, "_run_untold"):
+        return
+    handle._run_untold = run = handle._run
+
+    def told(self: Any) -> None:
+        thread_id = threading.get_ident()
+        outer = _RUNNING.get(thread_id)
+        _RUNNING[thread_id] = object()
+        try:
+            run(self)
+        finally:
+            if outer is None:
+                del _RUNNING[thread_id]
+            else:
+                _RUNNING[thread_id] = outer
+
+    handle._run = told
+
+
+def _stacks() -> dict[int, list[Place]]:
+    """What each thread does in its loop's innermost callback (asyncio.Handle._run), outermost first.
+
+    faulthandler writes all stacks in one go. A walk along the frames of a running thread cannot be trusted: they
+    end, and their memory is another's, between two steps of it (seen in Python 3.11).
     """
-    collects = gc.isenabled()
-    gc.disable()
+    with tempfile.TemporaryFile() as file:
+        faulthandler.dump_traceback(file, all_threads=True)
+        file.seek(0)
+        text = file.read().decode("ascii", "backslashreplace")
+    stacks: dict[int, list[Place]] = {}
+    stack: list[Place] | None = None
+    for line in text.splitlines():
+        if found := _THREAD.match(line):
+            thread_id, stack = int(found[1], 16), []
+        elif (found := _FRAME.match(line)) and stack is not None:
+            place = Place(found[1], int(found[2]), found[3])
+            if place.name == "_run" and place.file.endswith("asyncio/events.py"):
+                stacks[thread_id] = stack[::-1]
+                stack = None
+            else:
+                stack.append(place)
+    return stacks
+
+
+def _is_coroutine(place: Place) -> bool:
+    return any(
+        first <= place.line <= last and name == place.name for first, last, name in _coroutines(place.file)
+    )
+
+
+@functools.cache
+def _coroutines(file: str) -> list[tuple[int, int, str]]:
+    """First line, last line and name of each coroutine function that a file defines."""
     try:
-        return sys._current_frames()
-    finally:
-        if collects:
-            gc.enable()
+        tree = ast.parse(Path(file).read_bytes())
+    except (OSError, SyntaxError, ValueError):
+        return []
+    return [
+        (node.lineno, node.end_lineno or node.lineno, node.name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef)
+    ]
 
 
-def _callback_stack(frame: FrameType | None) -> list[FrameType]:
-    """The frames from a loop's innermost running callback (asyncio.Handle._run) on, outermost first."""
-    stack: list[FrameType] = []
-    while frame is not None:
-        stack.append(frame)
-        code = frame.f_code
-        if code.co_name == "_run" and code.co_filename.endswith(("asyncio/events.py", "asyncio\\events.py")):
-            return stack[::-1]
-        frame = frame.f_back
-    return []
-
-
-def _stands_in(frame: FrameType, folders: tuple[Path, ...]) -> bool:
-    return any(frame.f_code.co_filename.startswith(f"{folder}/") for folder in folders)
+def _stands_in(place: Place, folders: tuple[Path, ...]) -> bool:
+    return any(place.file.startswith(f"{folder}/") for folder in folders)
 
 
 def _cpu_seconds(thread_id: int) -> float:
-    """CPU time of a thread; 0 where the platform does not tell."""
+    """CPU time of a thread; 0 where the platform does not tell, or the thread has ended."""
+    native = next((thread.native_id for thread in threading.enumerate() if thread.ident == thread_id), None)
     try:
-        return time.clock_gettime(time.pthread_getcpuclockid(thread_id))
-    except (AttributeError, OSError):
+        # A clock of the thread itself (pthread_getcpuclockid) must not be asked for once it may have ended.
+        fields = Path(f"/proc/self/task/{native}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
         return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -12,12 +12,15 @@ from loop_watch import LoopWatch
 LIBRARY = """
 import asyncio, time
 
-async def blocks():
+async def blocks(found):
     time.sleep(0.9)
+    for _ in range(100):
+        if not found:
+            time.sleep(0.1)
 
-async def computes():
-    until = time.monotonic() + 0.9
-    while time.monotonic() < until:
+async def computes(found):
+    until = time.monotonic() + 10
+    while time.monotonic() < until and not found:
         sum(range(1000))
 
 async def waits():
@@ -53,7 +56,7 @@ def watch(tmp_path: Path) -> Iterator[LoopWatch]:
 @pytest.mark.parametrize("name", ["blocks", "computes"])
 def test_our_coroutine_that_holds_the_loop_is_found(name, library, watch):
     """Sleeping and computing in a coroutine of ours are found, once each, with the line."""
-    asyncio.run(library[name]())
+    asyncio.run(library[name](watch.found))
     assert len(watch.found) == 1
     assert "library.py" in watch.found[0]
 
