@@ -1,6 +1,7 @@
 """A batch yields every rollout once, as they come; one item's trouble is its own."""
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import time
 from contextlib import aclosing, closing
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -251,6 +253,38 @@ async def test_notices_of_other_runs_stay_in_the_channel(store, tmp_path):
         deliveries = await asyncio.to_thread(lambda: notices.receive(wait_s=1.0))
         found += [delivery.notice for delivery in deliveries]
     assert theirs in found
+
+
+async def test_notices_that_cannot_be_removed_cost_nothing(store, tmp_path):
+    """Nor do those that cannot be given back; the channel is heard on, and no error is left lying about."""
+
+    class Sticky(DirectoryNotices):
+        asked: ClassVar[list[str]] = []
+
+        def ack(self, deliveries):
+            self.asked.append("ack")
+            time.sleep(0.1)
+            raise StoreUnavailable("Notices cannot be removed.")
+
+        def release(self, deliveries):
+            self.asked.append("release")
+            raise StoreUnavailable("Notices cannot be given back.")
+
+    loop, errors = asyncio.get_running_loop(), []
+    loop.set_exception_handler(lambda _, context: errors.append(context))
+    notices = Sticky(tmp_path / "notices", visibility_s=0.2)
+    theirs = Notice("other", "a", 0, 0, "s", "other/a.0/s.json", 1, "", "succeeded", None)
+    await asyncio.to_thread(notices.send, theirs)
+    tasks = [task("a"), task("b", seconds=0.5), task("c", seconds=1)]
+    # Were one refusal taken for a silent channel, c would be late: the store is hardly ever listed.
+    runner = batch(InProcessLauncher(store, notices), notices, pace=DEAF)
+    async with asyncio.timeout(20):
+        outcomes = await all_of(runner, tasks)
+    await asyncio.sleep(0.2)
+    gc.collect()
+    assert [outcome.status for outcome in outcomes.values()] == [Status.SUCCEEDED] * 3
+    assert {"ack", "release"} <= set(notices.asked)
+    assert errors == []
 
 
 async def test_a_store_that_is_away_for_a_while_loses_nothing(store, notices):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from agentcore_rl.batch.flight import Pace
 from agentcore_rl.batch.threads import Threads
 from agentcore_rl.exceptions import StoreError
 from agentcore_rl.logs import logger_of
-from agentcore_rl.stores import Notices, RecordStore
+from agentcore_rl.stores import Delivery, Notices, RecordStore
 
 __all__ = ["Ear"]
 
@@ -67,15 +67,24 @@ class Ear:
         deliveries = await self._threads.call(lambda: notices.receive(most=10, wait_s=self._pace.hear_s))
         ours = [delivery for delivery in deliveries if delivery.notice.key.startswith(self._folder)]
         # Begun before the records are read, so that the end of the batch does not come between.
-        acked = asyncio.ensure_future(self._threads.call(lambda: notices.ack(ours))) if ours else None
+        acked = asyncio.ensure_future(self._done_with(notices.ack, ours))
         for delivery in ours:
             self._heard(delivery.notice.key)
-        if acked is not None:
-            await asyncio.shield(acked)
+        await asyncio.shield(acked)
         others = [delivery for delivery in deliveries if delivery not in ours]
-        if others:
-            await self._threads.call(lambda: notices.release(others))
+        await self._done_with(notices.release, others)
         return bool(others)
+
+    async def _done_with(
+        self, what: Callable[[Sequence[Delivery]], None], deliveries: Sequence[Delivery]
+    ) -> None:
+        """Acknowledge or give back. What fails costs nothing: they are delivered again, and passed over."""
+        if not deliveries:
+            return
+        try:
+            await self._threads.call(lambda: what(deliveries))
+        except StoreError as error:
+            _log.warning("%s They will be delivered again.", error)
 
     async def look(self) -> None:
         """List the store now and then for as long as the batch lives."""
