@@ -1,8 +1,9 @@
 """Finds code of ours that blocks an event loop.
 
-Each loop says which callback it runs, and a thread looks a few times per second. A loop that runs one callback for
-longer than a second is blocked. It counts against a test when the nearest coroutine (or the plain callback) is ours
-and no user's code stands below it: a rollout's own blocking code may block the rollout's own loop.
+Each loop says which callback it runs, and a thread looks a few times per second. A loop that runs one
+callback for longer than a second is blocked. It counts against a test when the nearest coroutine (or the
+plain callback) is ours and no user's code stands below it: a rollout's own blocking code may block the
+rollout's own loop.
 """
 
 import ast
@@ -153,8 +154,8 @@ def _tell_callbacks() -> None:
 def _stacks() -> dict[int, list[Place]]:
     """What each thread does in its loop's innermost callback (asyncio.Handle._run), outermost first.
 
-    faulthandler writes all stacks in one go. A walk along the frames of a running thread cannot be trusted: they
-    end, and their memory is another's, between two steps of it (seen in Python 3.11).
+    faulthandler writes all stacks in one go. A walk along the frames of a running thread cannot be trusted:
+    they end, and their memory is another's, between two steps of it (seen in Python 3.11).
     """
     with tempfile.TemporaryFile() as file:
         faulthandler.dump_traceback(file, all_threads=True)
