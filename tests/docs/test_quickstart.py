@@ -22,7 +22,6 @@ def test_installing_comes_first_and_alone():
 
 
 @pytest.mark.needs_adapter
-@pytest.mark.timeout(180)
 def test_every_line_works_in_one_shell(tmp_path):
     """In order, behind the installation, with a played model, which BASE_URL puts before the file's."""
     # The project's own tests are run by tests/core/cli/commands/test_init.py, in every framework.

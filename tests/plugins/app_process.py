@@ -50,7 +50,7 @@ class AppProcess:
         return (self.folder / "output").read_text()
 
     def request(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
         try:
             connection.request(method, path, body, {"content-type": "application/json", **headers})
             answer = connection.getresponse()
@@ -63,7 +63,7 @@ class AppProcess:
         assert status == 200, content
         return json.loads(content)
 
-    def record(self, key: str, within_s: float = 30) -> Rollout:
+    def record(self, key: str, within_s: float = 60) -> Rollout:
         """The record at a key, once it is stored."""
         path, end = self.folder / "store" / key, time.monotonic() + within_s
         while not path.exists():
@@ -71,7 +71,7 @@ class AppProcess:
             time.sleep(0.01)
         return decode_record(path.read_bytes())
 
-    def settled(self, within_s: float = 30) -> None:
+    def settled(self, within_s: float = 60) -> None:
         """Wait until nothing runs and nothing is on its way to the store."""
         end = time.monotonic() + within_s
         while json.loads(self.request("GET", "/ping")[1])["status"] != "Healthy":

@@ -6,7 +6,6 @@ plain callback) is ours and no user's code stands below it: a rollout's own bloc
 rollout's own loop.
 """
 
-import ast
 import asyncio
 import faulthandler
 import functools
@@ -22,6 +21,7 @@ from typing import Any
 INTERVAL = 0.2
 LIMIT = 1.0
 _THREAD = re.compile(r"(?:Current thread|Thread) 0x([0-9a-f]+)")
+_FUNCTION = re.compile(r"\s*((?:async\s+)?def)\s+(\w+)")
 _FRAME = re.compile(r'  File "(.*)", line (\d+) in (.*)')
 
 
@@ -177,23 +177,22 @@ def _stacks() -> dict[int, list[Place]]:
 
 
 def _is_coroutine(place: Place) -> bool:
-    return any(
-        first <= place.line <= last and name == place.name for first, last, name in _coroutines(place.file)
-    )
+    """Whether the nearest definition of that name above the place is a coroutine's."""
+    above = [
+        begins for line, name, begins in _functions(place.file) if line <= place.line and name == place.name
+    ]
+    return bool(above) and above[-1].startswith("async")
 
 
 @functools.cache
-def _coroutines(file: str) -> list[tuple[int, int, str]]:
-    """First line, last line and name of each coroutine function that a file defines."""
+def _functions(file: str) -> list[tuple[int, str, str]]:
+    """Line, name and `def` or `async def` of each function that a file defines, in order."""
     try:
-        tree = ast.parse(Path(file).read_bytes())
-    except (OSError, SyntaxError, ValueError):
+        lines = Path(file).read_text(errors="replace").splitlines()
+    except OSError:
         return []
-    return [
-        (node.lineno, node.end_lineno or node.lineno, node.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.AsyncFunctionDef)
-    ]
+    found = [(number, _FUNCTION.match(line)) for number, line in enumerate(lines, 1)]
+    return [(number, match[2], match[1]) for number, match in found if match is not None]
 
 
 def _stands_in(place: Place, folders: tuple[Path, ...]) -> bool:

@@ -133,6 +133,7 @@ async def test_the_region_is_the_arns(server):
     await made.aclose()
 
 
+@pytest.mark.blocks_event_loop  # 100 MB of JSON are made in one step
 async def test_a_payload_that_is_too_large_is_not_sent(server, launcher):
     """The service takes 100 MB."""
     with pytest.raises(LaunchRejected, match="100,000,000"):

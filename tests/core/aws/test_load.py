@@ -95,7 +95,6 @@ def test_a_hundred_rollouts_at_once_keep_apart(tmp_path: Path, kind: str) -> Non
         assert rollout.reward.value == TURNS
 
 
-@pytest.mark.timeout(180)
 def test_memory_stays_from_the_hundredth_rollout_to_the_thousandth(tmp_path: Path) -> None:
     """At most 10 MiB more are resident; every one of them is stored."""
     with (

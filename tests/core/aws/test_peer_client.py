@@ -16,7 +16,6 @@ from agentcore_rl.local_runtime import LocalRuntime
 toolkit = pytest.importorskip("agentcore_rl_toolkit.client")
 
 # Their blocking client starts one session after the other: half a minute where the machine is busy.
-pytestmark = pytest.mark.timeout(150)
 
 APP = str(Path(__file__).parent.parent / "batch" / "doing_app.py")
 

@@ -20,7 +20,6 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return wheel_site(PACKAGE, tmp_path_factory.mktemp("wheel"))
 
 
-@pytest.mark.timeout(300)
 def test_its_own_tests_pass(site: Path) -> None:
     """The contract of adapters and what it has besides, with the package found by its entry point."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(PACKAGE / "tests")]

@@ -4,8 +4,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from agentcore_rl.read import mean_interval, read_run, tool_calls
 from agentcore_rl.testing import Answer, ScriptedModel, Status
 from json_schemas import valid
@@ -67,7 +65,6 @@ def test_the_scripted_demo(command, folder):
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.timeout(200)
 def test_the_demo_on_real_models(command, folder):
     """All succeeded, none suspect, the tuned model calls its tool, ids are in the records."""
     done = command("demo", "--tasks", "2", "--framework", "strands", "--json", timeout_s=180)

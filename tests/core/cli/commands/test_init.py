@@ -50,7 +50,6 @@ def test_the_agent_is_that_of_the_examples(call, folder, framework):
 
 
 @pytest.mark.parametrize("framework", [*OURS, "third_party"])
-@pytest.mark.timeout(180)
 def test_its_own_tests_pass(call, folder, monkeypatch, framework):
     """In every framework, and with an adapter of somebody else: a rollout in a session of its own."""
     site = folder / "site"

@@ -85,7 +85,6 @@ def test_it_installs_and_is_found(site: Path) -> None:
     ], done.stderr
 
 
-@pytest.mark.timeout(180)
 def test_its_tests_fail_where_code_is_owed_alone(package: Path, site: Path, tmp_path: Path) -> None:
     """Each failure says what is owed; what needs no code of the framework is green already."""
     report = tmp_path / "report.xml"

@@ -51,7 +51,6 @@ class Held:
         self._model.__exit__(None, None, None)
 
 
-@pytest.mark.timeout(150)
 def test_a_run_is_followed_to_its_end(call, app, tasks):
     """--follow prints a line at once and for each change, from another process, and ends with the run."""
     with (
@@ -72,7 +71,6 @@ def test_a_run_is_followed_to_its_end(call, app, tasks):
     assert (json_lines.returncode, lines.returncode) == (0, 0)
 
 
-@pytest.mark.timeout(150)
 def test_ctrl_c_ends_the_looking_and_not_the_run(app, tasks):
     """It is 130 without a traceback; the run goes on and ends well."""
     with (
