@@ -15,11 +15,14 @@ async def test_a_version_is_set_between_calls():
     inside, leave = asyncio.Event(), asyncio.Event()
 
     async def call(wait: asyncio.Event | None) -> None:
-        async with gate.passing() as version:
-            inside.set()
-            if wait is not None:
-                await wait.wait()
-            seen.append(version)
+        while gate.held:
+            await gate.opened()
+        version = gate.enter()
+        inside.set()
+        if wait is not None:
+            await wait.wait()
+        seen.append(version)
+        gate.leave()
 
     first = asyncio.create_task(call(leave))
     await inside.wait()

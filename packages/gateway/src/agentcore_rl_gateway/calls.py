@@ -115,11 +115,15 @@ class Calls:
         began, started = time.time(), time.monotonic()
         call = Call(session, session.begin(), ask, None, out.emit, past=lambda: past_turns(self.log, session))
         try:
-            async with self.gate.passing() as version:
-                call.policy_version = version
+            while self.gate.held:
+                await self.gate.opened()
+            call.policy_version = self.gate.enter()
+            try:
                 finished = await self.mode.answer(call)
                 entry, placed = self._entry(call, finished, began, time.monotonic() - started)
                 place = self._append(session, entry)
+            finally:
+                self.gate.leave()
         except CallRefused as refusal:
             self._failed(call, refusal.status, refusal.message)
             raise
@@ -139,7 +143,8 @@ class Calls:
             finished.kept()
         self.metrics.answered(entry, time.monotonic() - started)
         try:
-            await self.log.settle()
+            if self.log.fsync:
+                await self.log.settle()
             placed_on = placed.basis_id if placed.follows else None
             await self._deliver(entry, placed_on, placed.prompt, finished, ask, out)
         except OSError as error:
@@ -207,19 +212,22 @@ class Calls:
         ask: Ask,
         out: Out,
     ) -> None:
-        def dressed(body: bytes) -> bytes:
+        plain = finished.chunks[finished.last] if ask.stream else finished.body
+
+        def dressed() -> bytes:
             fields: dict[str, Any] = {}
             if entry.policy_version is not None:
                 fields["policy_version"] = entry.policy_version
             if ask.tokens:
                 fields["agentcore_rl"] = token_fields(entry, placed_on, prompt)
-            return with_fields(with_ids(body, prompt, entry.answer) if ask.ids else body, fields)
+            return with_fields(with_ids(plain, prompt, entry.answer) if ask.ids else plain, fields)
 
-        told = 0
+        body = plain
         if ask.ids or ask.tokens:
             told = len(prompt or b"") if ask.ids or placed_on is None else len(entry.prompt_new or b"")
-        plain = finished.chunks[finished.last] if ask.stream else finished.body
-        body = await off_loop(lambda: dressed(plain), large=told + len(plain) > _LARGE_ANSWER)
+            body = await off_loop(dressed, large=told + len(plain) > _LARGE_ANSWER)
+        elif entry.policy_version is not None:
+            body = dressed()
         if ask.stream:
             finished.chunks[finished.last] = body
             await out.end_stream(finished.chunks)

@@ -101,25 +101,25 @@ def read_ask(body: bytes, *, model: str | None, sampling: Mapping[str, Any], cal
     if len(fields) > _MOST_FIELDS:
         raise CallRefused(f"A request has at most {_MOST_FIELDS} fields, and this one has {len(fields)}.")
     fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
-    for name, why in _NEVER.items():
-        if name in fields and bytes(fields[name]) != b"false":
-            raise unsupported(name, why)
+    for name in _NEVER.keys() & fields.keys():
+        if bytes(fields[name]) != b"false":
+            raise unsupported(name, _NEVER[name])
     _override(fields, sampling)
     messages = bytes(fields.get("messages", b"")).strip()
     if not messages.startswith(b"[") or _NO_MESSAGE.match(messages):
         raise CallRefused("`messages` must be a list of at least one message.", param="messages")
     if "n" in fields and _read(fields, "n", int) != 1:
         raise CallRefused("`n` must be 1: send one call per answer.", param="n")
-    stream = _read(fields, "stream", bool) or False
-    options = _read(fields, "stream_options", dict) or {}
+    stream = "stream" in fields and _read(fields, "stream", bool)
+    options = _read(fields, "stream_options", dict) if "stream_options" in fields else {}
     return Ask(
         fields=fields,
         messages=messages,
         model=_model(fields, model),
         stream=stream,
         usage=stream and options.get("include_usage") is True,
-        logprobs=_read(fields, "logprobs", bool) or False,
-        ids=_read(fields, "return_token_ids", bool) or False,
+        logprobs="logprobs" in fields and _read(fields, "logprobs", bool),
+        ids="return_token_ids" in fields and _read(fields, "return_token_ids", bool),
         call_id=call_id,
         checksum=zlib.crc32(body) if call_id else 0,
     )

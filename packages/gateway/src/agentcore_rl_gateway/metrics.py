@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 
 from agentcore_rl_gateway.log import CallAnswered
 
@@ -25,14 +27,13 @@ class Metrics:
         self.without_ids = 0
         self.tools_offered_none_parsed = 0
         self._seconds = 0.0
-        self._buckets = [0] * len(_BOUNDS)
+        self._buckets = [0] * (len(_BOUNDS) + 1)
 
     def answered(self, entry: CallAnswered, seconds: float) -> None:
         """A call is in the log with its whole answer."""
         self.calls["answered"] += 1
         self._seconds += seconds
-        for at, bound in enumerate(_BOUNDS):
-            self._buckets[at] += seconds <= bound
+        self._buckets[bisect_left(_BOUNDS, seconds)] += 1
         self.sampled += len(entry.answer or b"") // 4
         self.without_ids += entry.answer is None
         for first, last, reason in entry.masked:
@@ -76,7 +77,7 @@ class Metrics:
             yield f"# TYPE {prefix}{name} counter"
             yield f"{prefix}{name} {count}"
         yield f"# TYPE {prefix}call_seconds histogram"
-        for bound, count in zip(_BOUNDS, self._buckets, strict=True):
+        for bound, count in zip(_BOUNDS, accumulate(self._buckets), strict=False):
             yield f'{prefix}call_seconds_bucket{{le="{bound:g}"}} {count}'
         yield f'{prefix}call_seconds_bucket{{le="+Inf"}} {self.calls["answered"]}'
         yield f"{prefix}call_seconds_sum {self._seconds:g}"

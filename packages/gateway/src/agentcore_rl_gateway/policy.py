@@ -7,60 +7,46 @@ import asyncio
 __all__ = ["PolicyGate"]
 
 
-class _Passage:
-    __slots__ = ("_gate",)
-
-    def __init__(self, gate: PolicyGate) -> None:
-        self._gate = gate
-
-    async def __aenter__(self) -> int | None:
-        return await self._gate.enter()
-
-    async def __aexit__(self, *_: object) -> None:
-        self._gate.leave()
-
-
 class PolicyGate:
     """Calls pass while it is open. `hold` closes it and waits for those inside.
 
+        while gate.held:
+            await gate.opened()
+        version = gate.enter()
+        try: ...
+        finally: gate.leave()
+
     Attributes:
         version: in force; None until one is published.
+        held: calls wait for a version.
     """
 
     def __init__(self, version: int | None = None) -> None:
         self.version = version
+        self.held = False
         self._inside = 0
         self._open = asyncio.Event()
-        self._open.set()
         self._empty = asyncio.Event()
-        self._empty.set()
-
-    @property
-    def held(self) -> bool:
-        """Whether calls wait for a version."""
-        return not self._open.is_set()
+        self._waited_for = 0
 
     @property
     def inside(self) -> int:
         """Calls that are being sampled."""
         return self._inside
 
-    def passing(self) -> _Passage:
-        """As an async context: wait until it is open, then count as inside; gives the version."""
-        return _Passage(self)
+    async def opened(self) -> None:
+        """Wait until it opens; it may be held again by then."""
+        await self._open.wait()
 
-    async def enter(self) -> int | None:
-        """Wait until it is open, and count as inside until `leave`; the version in force."""
-        while not self._open.is_set():
-            await self._open.wait()
+    def enter(self) -> int | None:
+        """Count as inside until `leave`; the version in force."""
         self._inside += 1
-        self._empty.clear()
         return self.version
 
     def leave(self) -> None:
         """A call has been sampled."""
         self._inside -= 1
-        if not self._inside:
+        if self._waited_for and not self._inside:
             self._empty.set()
 
     async def hold(self, timeout_s: float) -> bool:
@@ -69,19 +55,27 @@ class PolicyGate:
         Returns:
             False when some were still inside after `timeout_s`; the gate stays closed all the same.
         """
+        self.held = True
         self._open.clear()
+        if not self._inside:
+            return True
+        self._waited_for += 1
+        self._empty.clear()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._empty.wait()
         except TimeoutError:
             return False
+        finally:
+            self._waited_for -= 1
         return True
 
     def publish(self, version: int) -> None:
         """Open the gate with this version in force."""
         self.version = version
-        self._open.set()
+        self.release()
 
     def release(self) -> None:
         """Open the gate; the version stays."""
+        self.held = False
         self._open.set()

@@ -11,9 +11,9 @@ from typing import Any
 import msgspec
 
 from agentcore_rl.logs import logger_of
-from agentcore_rl_gateway.bodies import off_loop, refuse_dense
+from agentcore_rl_gateway.bodies import DENSE_FROM, refuse_dense
 from agentcore_rl_gateway.calls import Calls
-from agentcore_rl_gateway.chat import read_ask
+from agentcore_rl_gateway.chat import Ask, read_ask
 from agentcore_rl_gateway.control import Control
 from agentcore_rl_gateway.http.request import ClientLeft, Request
 from agentcore_rl_gateway.out import Out
@@ -178,12 +178,16 @@ class Gateway:
         self._under_way += 1
         out: Out | None = None
         try:
-            body = await self._body(request)
-            await refuse_dense(body)
+            body = request.at_hand(self.bounds.body_bytes)
+            if body is None:
+                body = await self._body(request)
+            if len(body) >= DENSE_FROM:
+                await refuse_dense(body)
             call_id = request.header(b"idempotency-key")[:200]
-            ask = await off_loop(
-                lambda: read_ask(body, model=session.model, sampling=session.sampling, call_id=call_id),
-                large=len(body) > _LARGE_BODY,
+            ask = (
+                _ask(body, session, call_id)
+                if len(body) <= _LARGE_BODY
+                else await asyncio.to_thread(_ask, body, session, call_id)
             )
             ask.tokens = request.headers.get(TOKENS_HEADER) == b"new"
             out = Out(request, stream=ask.stream, keep_alive_s=self.bounds.keep_alive_s)
@@ -224,9 +228,13 @@ class Gateway:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _ask(body: bytes, session: Session, call_id: str) -> Ask:
+    return read_ask(body, model=session.model, sampling=session.sampling, call_id=call_id)
+
+
 async def _watched(run: Coroutine[Any, Any, None], session: Session, request: Request) -> None:
     """Run a call to its end, or until its client leaves or its session ends."""
-    task = asyncio.current_task()
+    task = request.task
     assert task is not None
     session.tasks.add(task)
     request.when_gone(task.cancel)
@@ -251,8 +259,8 @@ async def _watched(run: Coroutine[Any, Any, None], session: Session, request: Re
 
 
 def _bearer(request: Request) -> str:
-    scheme, _, key = request.header(b"authorization").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else ""
+    given = request.header(b"authorization")
+    return given[7:].strip() if given[:7].lower() == "bearer " else ""
 
 
 def _too_large(most: int) -> CallRefused:

@@ -45,6 +45,18 @@ class _Logprobs(msgspec.Struct):
 
 _LOGPROBS = msgspec.json.Decoder(_Logprobs | None)
 _ENTRIES = msgspec.json.Decoder(list[_Entry])
+_CONSTRAINING = frozenset(
+    {
+        "tool_choice",
+        "response_format",
+        "guided_json",
+        "guided_regex",
+        "guided_grammar",
+        "guided_choice",
+        "structured_outputs",
+        "regex",
+    }
+)
 _ID_LIST = msgspec.json.Decoder(list[int] | None)
 
 
@@ -296,21 +308,15 @@ def _join(finished: Finished, tokens: _Tokens, usage: Any) -> None:
 
 def _mark(finished: Finished, ask: Ask) -> None:
     """Note what makes the sampled distribution another one than the policy's."""
+    constraining = _CONSTRAINING & ask.fields.keys()
+    if not constraining:
+        return
     choice, form = ask.value("tool_choice"), ask.value("response_format")
-    if (choice is not None and choice not in ("auto", "none")) or (
+    free = choice in (None, "auto", "none") and not (
         isinstance(form, dict) and form.get("type") not in (None, "text")
-    ):
+    )
+    if not free or constraining - {"tool_choice", "response_format"}:
         finished.remarks.append("constrained")
-    for name in (
-        "guided_json",
-        "guided_regex",
-        "guided_grammar",
-        "guided_choice",
-        "structured_outputs",
-        "regex",
-    ):
-        if name in ask.fields and "constrained" not in finished.remarks:
-            finished.remarks.append("constrained")
 
 
 def _string(raw: msgspec.Raw | None) -> str:

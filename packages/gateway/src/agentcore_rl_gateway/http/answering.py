@@ -73,15 +73,6 @@ class IncomingAnswer:
 
     # ---- for whoever reads
 
-    async def head(self) -> None:
-        """Wait for status and headers.
-
-        Raises:
-            AnswerBroken, AnswerSilent: they do not come.
-        """
-        while not self.status:
-            await self._more()
-
     async def read(self, most: int | None = None) -> bytes:
         """The body, or its beginning.
 
@@ -92,12 +83,13 @@ class IncomingAnswer:
             AnswerBroken, AnswerSilent: it does not come.
         """
         self._wanted_whole = most is None
-        self._connection.let_read(True)
+        if not self._connection.reads:
+            self._connection.let_read(True)
         while not self.complete and (most is None or self.held < most):
-            await self._more()
+            await self.more()
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
         self._parts.clear()
-        return self._plain(body)
+        return self._plain(body) if "content-encoding" in self.headers else body
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """The body in pieces as they come; raises as `read`, once what did come was given."""
@@ -111,13 +103,18 @@ class IncomingAnswer:
             elif self.complete:
                 return
             else:
-                await self._more()
+                await self.more()
 
-    async def _more(self) -> None:
+    def more(self) -> asyncio.Future[None]:
+        """What ends as soon as anything has come.
+
+        Raises:
+            AnswerBroken, AnswerSilent: nothing will.
+        """
         if self._failure is not None:
             raise self._failure
         self._waiter = self._connection.loop.create_future()
-        await self._waiter
+        return self._waiter
 
     def _plain(self, piece: bytes) -> bytes:
         if "content-encoding" not in self.headers:
@@ -142,7 +139,7 @@ class IncomingAnswer:
         self.held += len(piece)
         if self.held > _HELD and not self._wanted_whole:
             self._connection.let_read(False)
-        if not self._wanted_whole:
+        if not self._wanted_whole and self._waiter is not None:
             self.wake()
 
     def fail(self, failure: Exception) -> None:
@@ -152,8 +149,9 @@ class IncomingAnswer:
 
     def wake(self) -> None:
         """Something changed for whoever waits."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
 
 class Answering(asyncio.Protocol):
@@ -166,6 +164,7 @@ class Answering(asyncio.Protocol):
         open: it can be used.
         idle_since: loop's time at which its last answer was whole.
         used: requests that it has carried.
+        reads: bytes are taken; else the server waits.
         loop: that it runs in.
     """
 
@@ -185,7 +184,7 @@ class Answering(asyncio.Protocol):
         self._sent = True
         self._heard = 0.0
         self._watch: asyncio.TimerHandle | None = None
-        self._reads = True
+        self.reads = True
         self._room: asyncio.Future[None] | None = None
 
     # ---- for the client
@@ -205,14 +204,16 @@ class Answering(asyncio.Protocol):
             self._transport.writelines((head, body) if body else (head,))
         else:
             await self._send(head, memoryview(body), answer)
-        await answer.head()
+        while not answer.status:
+            await answer.more()
         return answer
 
     def release(self) -> bool:
         """The answer was taken; whether the connection can carry another request. If not, it is cut."""
         answer, self._answer = self._answer, None
         if answer is not None and answer.complete and self.open and self._sent:
-            self.let_read(True)
+            if not self.reads:
+                self.let_read(True)
             self.idle_since = self.loop.time()
             return True
         self.cut()
@@ -226,8 +227,8 @@ class Answering(asyncio.Protocol):
 
     def let_read(self, reads: bool) -> None:
         """Take further bytes, or let the server wait."""
-        if reads is not self._reads and not self._transport.is_closing():
-            self._reads = reads
+        if reads is not self.reads and not self._transport.is_closing():
+            self.reads = reads
             if reads:
                 self._heard = self.loop.time()  # it was we who were silent
                 self._transport.resume_reading()
@@ -253,7 +254,7 @@ class Answering(asyncio.Protocol):
         if self._answer is None or self._answer.complete:
             return
         due = self._heard + self._silence_s
-        if self._reads and self.loop.time() >= due:
+        if self.reads and self.loop.time() >= due:
             self._answer.fail(AnswerSilent(f"nothing came for {self._silence_s:g} s"))
             self.cut()
         else:

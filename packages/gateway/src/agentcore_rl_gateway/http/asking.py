@@ -127,9 +127,10 @@ class Asking(asyncio.Protocol):
         if self._last_one or (request.whole and not request.keep_alive):
             self._transport.close()
             return
-        if request.whole:
+        if request.whole and self._queue:
             self._next()  # else what is left of its body is read and dropped first
-        self.let_read(True)
+        if not self._reads:
+            self.let_read(True)
 
     def _next(self) -> None:
         if self._queue and self._answering is None:
@@ -224,12 +225,16 @@ class Asking(asyncio.Protocol):
     def on_url(self, part: bytes) -> None:
         """A part of its target."""
         self._target += part
-        self._weigh(len(part))
+        self._head_size += len(part)
+        if self._head_size > _MOST_HEAD:
+            raise _too_long()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
         self._head_count += 1
-        self._weigh(len(name) + len(value))
+        self._head_size += len(name) + len(value)
+        if self._head_size > _MOST_HEAD or self._head_count > _MOST_HEADERS:
+            raise _too_long()
         self._headers.setdefault(name.lower(), value)
 
     def on_headers_complete(self) -> None:
@@ -279,10 +284,9 @@ class Asking(asyncio.Protocol):
             else:
                 self._transport.close()
 
-    def _weigh(self, size: int) -> None:
-        self._head_size += size
-        if self._head_size > _MOST_HEAD or self._head_count > _MOST_HEADERS:
-            raise CallRefused("The head of this request is too long.", status=431)
+
+def _too_long() -> CallRefused:
+    return CallRefused("The head of this request is too long.", status=431)
 
 
 def _path_of(target: bytes) -> bytes:

@@ -78,6 +78,7 @@ class Client:
             pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
             fields.setdefault("Authorization", "Basic " + base64.b64encode(pair.encode()).decode())
         self._fields = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        self._starts: dict[tuple[str, str], bytes] = {}
         self._idle: list[Answering] = []
         self._busy: set[Answering] = set()
         self._sweep: asyncio.TimerHandle | None = None
@@ -89,9 +90,12 @@ class Client:
             Unreachable: nothing was sent.
             AnswerBroken, AnswerSilent: it has no whole answer.
         """
-        length = "" if body is None else f"Content-Length: {len(body)}\r\n"
-        head = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fields}{length}\r\n"
-        return Exchange(self, head.encode("latin-1"), body or b"", repeatable=method == "GET")
+        start = self._starts.get((method, path))
+        if start is None:
+            text = f"{method} {self._path}{path} HTTP/1.1\r\n{self._fields}"
+            start = self._starts[method, path] = text.encode("latin-1")
+        head = start + (b"\r\n" if body is None else b"Content-Length: %d\r\n\r\n" % len(body))
+        return Exchange(self, head, body or b"", repeatable=method == "GET")
 
     async def close(self) -> None:
         """End all connections."""
@@ -109,13 +113,13 @@ class Client:
         Raises:
             Unreachable: the server takes none.
         """
-        loop = asyncio.get_running_loop()
         while self._idle and not fresh:
             connection = self._idle.pop()
-            if connection.open and loop.time() - connection.idle_since < _KEPT_S:
+            if connection.open and connection.loop.time() - connection.idle_since < _KEPT_S:
                 self._busy.add(connection)
                 return connection
             connection.cut()
+        loop = asyncio.get_running_loop()
         name = self._host if self._tls is not None else None
         try:
             async with asyncio.timeout(_CONNECT_S):

@@ -65,6 +65,7 @@ class Listener:
 
     def _begin(self, request: Request, refusal: CallRefused | None) -> None:
         task = self._loop.create_task(_refuse(request, refusal) if refusal else self._answer(request))
+        request.task = task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -67,6 +68,7 @@ class Request:
         begun: bytes of the answer are on their way.
         over: the answer's last byte was written.
         expects: it waits for a 100 before it sends its body.
+        task: that answers it.
     """
 
     __slots__ = (
@@ -85,6 +87,7 @@ class Request:
         "over",
         "path",
         "streams",
+        "task",
         "whole",
         "wire",
     )
@@ -110,6 +113,7 @@ class Request:
         self._parts: list[bytes] = []
         self._waiter: asyncio.Future[None] | None = None
         self._on_gone: Callable[[], object] | None = None
+        self.task: asyncio.Task[None] | None = None
 
     def header(self, name: bytes) -> str:
         """A header's value; empty where there is none."""
@@ -128,6 +132,15 @@ class Request:
     def waiting(self) -> bool:
         """Bytes of the body have not been taken yet."""
         return bool(self._parts)
+
+    def at_hand(self, most: int) -> bytes | None:
+        """The whole body, where all of it has come and is at most so long; None where it is not that plain."""
+        if not self.whole or self._held > most or self._held > _HELD:
+            return None
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts.clear()
+        self._held = 0
+        return body
 
     async def take(self, slow_s: float) -> bytes:
         """What came of the body since the last look, or comes next; empty at its end.
@@ -211,7 +224,8 @@ class Request:
         self.over = True
         self.wire.write(parts)
         try:
-            await self.wire.room()
+            if self.wire.full():
+                await self.wire.room()
         finally:
             if not self.gone:
                 self.wire.ended(self)
@@ -222,14 +236,9 @@ class Request:
         return (b"%x\r\n" % len(content), content, b"\r\n") if content else ()
 
     def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]], length: bytes) -> bytes:
-        fields = [b"%b: %b\r\n" % header for header in headers]
-        lines = b"".join(fields)
-        if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields):
-            raise ValueError("a header of an answer holds the end of a line")
+        opening = _opening(status, tuple(headers))
         self.begun = True
-        kept = b"" if self.keep_alive else b"connection: close\r\n"
-        start = b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b""))
-        return b"%b%b%b%b\r\n" % (start, lines, length, kept)
+        return b"%b%b%b\r\n" % (opening, length, b"" if self.keep_alive else b"connection: close\r\n")
 
     # ---- for its connection
 
@@ -241,12 +250,14 @@ class Request:
         self._held += len(piece)
         if self._held > _HELD:
             self.wire.let_read(False)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def came_whole(self) -> None:
         """The body has ended."""
         self.whole = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def spoiled(self, failure: Exception) -> None:
         """What comes of the body cannot be read."""
@@ -264,3 +275,13 @@ class Request:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+@functools.lru_cache(maxsize=64)
+def _opening(status: int, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """The first lines of an answer's head; most answers have the same."""
+    fields = [b"%b: %b\r\n" % header for header in headers]
+    lines = b"".join(fields)
+    if lines.count(b"\n") != len(fields) or lines.count(b"\r") != len(fields):
+        raise ValueError("a header of an answer holds the end of a line")
+    return b"HTTP/1.1 %d %b\r\n%b" % (status, _REASONS.get(status, b""), lines)

@@ -51,6 +51,7 @@ class CallLog:
         segment_bytes: a file that has reached this size is followed by another.
 
     Attributes:
+        fsync: as given.
         cut: bytes of a torn tail that were cut off at the opening.
 
     Raises:
@@ -61,7 +62,7 @@ class CallLog:
     def __init__(self, folder: Path, *, fsync: bool = False, segment_bytes: int = SEGMENT_BYTES) -> None:
         self.folder = folder
         self.cut = 0
-        self._fsync = fsync
+        self.fsync = fsync
         self._segment_bytes = segment_bytes
         self._flushing: asyncio.Task[None] | None = None
         self._next_flush: asyncio.Task[None] | None = None
@@ -129,7 +130,7 @@ class CallLog:
         """
         content = frame(_ENCODER.encode(entry))
         if self._size + len(content) > self._segment_bytes and self._size > len(MAGIC):
-            if self._fsync:
+            if self.fsync:
                 os.fsync(self._file)
             os.close(self._file)
             self._open(self._segment + 1)
@@ -149,7 +150,7 @@ class CallLog:
 
         Those who come while a flush runs share the one that follows it.
         """
-        if not self._fsync:
+        if not self.fsync:
             return
         if self._next_flush is None:
             self._next_flush = asyncio.create_task(self._flush_after(self._flushing))
@@ -184,7 +185,7 @@ class CallLog:
 
     def close(self) -> None:
         """Flush and close; another process may open the log then."""
-        if self._fsync:
+        if self.fsync:
             os.fsync(self._file)
         os.close(self._file)
         os.close(self._lock)
