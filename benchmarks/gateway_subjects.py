@@ -231,7 +231,9 @@ def installed(peer: str, folder: Path) -> str:
     place = folder / peer
     if not peer or (place / "installed").exists():
         return ""
-    uv = shutil.which("uv") or "uv"
+    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    if uv is None:
+        return f"{PEERS[peer]} is not installed here, and there is no uv that could install it"
     python = str(place / "bin/python")
     for command in (
         [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(place)],

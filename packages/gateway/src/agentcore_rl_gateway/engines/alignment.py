@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["NO_LOGPROB", "Aligned", "align", "plain_logprobs", "spans"]
+__all__ = ["NO_LOGPROB", "ROUNDING", "Aligned", "align", "spans"]
 
 NO_LOGPROB = "engine_no_logprob"
 """Why an id is masked: it was sampled, and the engine did not say how likely it was."""
 
-_ROUNDING = 1e-4  # the logprob of a token that is certain may end above zero
+ROUNDING = 1e-4
+"""A logprob above it is none; that of a token that is certain may end above zero."""
 
 
 @dataclass(slots=True)
@@ -30,11 +31,6 @@ class Aligned:
 
     logprobs: list[float | None] | None
     masked: list[tuple[int, int, str]] = field(default_factory=list)
-
-
-def plain_logprobs(values: list[Any]) -> bool:
-    """Whether all of these are logprobs, so that nothing need be looked at one by one."""
-    return set(map(type, values)) == {float} and max(values) <= _ROUNDING and min(values) > -math.inf
 
 
 def align(ids: Sequence[int], entries: Sequence[tuple[int | None, Any]]) -> Aligned:
@@ -72,7 +68,7 @@ def _walk(ids: Sequence[int], entries: Sequence[tuple[int | None, Any]]) -> list
 def _logprob(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    return float(value) if value <= _ROUNDING else None
+    return float(value) if value <= ROUNDING else None
 
 
 def spans(values: Sequence[float | None]) -> list[tuple[int, int]]:

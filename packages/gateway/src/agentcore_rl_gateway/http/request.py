@@ -134,7 +134,7 @@ class Request:
         return bool(self._parts)
 
     def at_hand(self, most: int) -> bytes | None:
-        """The whole body, where all of it has come and is at most so long; None where it is not that plain."""
+        """The whole body, where all of it has come and it is at most so long; else None."""
         if not self.whole or self._held > most or self._held > _HELD:
             return None
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
