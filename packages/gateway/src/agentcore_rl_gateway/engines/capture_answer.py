@@ -32,6 +32,7 @@ _NULL = msgspec.Raw(b"null")
 # A key's closing quote cannot stand unescaped inside a string, so that no message's text looks like this.
 _NAMES = ((b'"prompt_token_ids"', re.compile(rb"\s*:\s*\[")), (b'"input_ids"', re.compile(rb"\s*:\s*\[")))
 _LOGPROBS_NAME = b'"logprobs"'
+_IDS_NAME = b'"token_ids"'
 _LOGPROBS_OPENING = re.compile(rb'\s*:\s*\{\s*"content"\s*:\s*\[')
 
 
@@ -96,29 +97,35 @@ def _prompt_ids(body: bytes, start: int = 0) -> tuple[int, int] | None:
 
 
 def _plain_entries(body: bytes) -> tuple[int, int, list[_PlainEntry]] | None:
-    """Where the entries of the only field `logprobs` stand, and they; None where it is not that plain."""
+    """Where the entries of the first field `logprobs` stand, and they; None where they are not that plain."""
     at = body.find(_LOGPROBS_NAME)
     found = _LOGPROBS_OPENING.match(body, at + len(_LOGPROBS_NAME)) if at >= 0 else None
-    end = body.find(b"}]", found.end()) if found is not None else -1
-    if found is None or end < 0 or body.find(_LOGPROBS_NAME, end) >= 0:
+    if found is None:
         return None
+    begin = found.end()
+    behind = body.find(_IDS_NAME, begin)  # vLLM writes them next; a long name is found soon
+    end = (body.find(b"}]", begin) if behind < 0 else body.rfind(b"}]", begin, behind)) + 1
     try:
-        return found.end(), end + 1, _PLAIN_ENTRIES.decode(body[found.end() - 1 : end + 2])
+        return (begin, end, _PLAIN_ENTRIES.decode(body[begin - 1 : end + 1])) if end else None
     except (ValueError, RecursionError):
-        return None  # they have lists of their own, or one has no number
+        return None  # it was no end, or an entry has no number
 
 
 def _cut(body: bytes) -> tuple[bytes, IdText | None, list[_PlainEntry] | None]:
-    """The body without ids of the prompt and plain logprobs, and these."""
+    """The body without ids of the prompt and without its only logprobs, and these."""
     plain = _plain_entries(body)
     if plain is None:
         return *cut_prompt_ids(body), None
     begin, end, entries = plain
     ids = _prompt_ids(body, end)  # vLLM writes them last
-    if ids is not None:
+    if ids is None:
+        short, prompt = cut_prompt_ids(body[:begin] + body[end:])
+    else:
         short = b"".join((body[:begin], body[end : ids[0]], body[ids[1] :]))
-        return short, IdText(body[ids[0] : ids[1]]), entries
-    return *cut_prompt_ids(body[:begin] + body[end:]), entries
+        prompt = IdText(body[ids[0] : ids[1]])
+    if short.count(_LOGPROBS_NAME) != 1:
+        return *cut_prompt_ids(body), None
+    return short, prompt, entries
 
 
 def _opened(body: bytes) -> tuple[dict[str, msgspec.Raw], list[dict[str, msgspec.Raw]]]:
