@@ -24,8 +24,8 @@ import openai
 from agentcore_rl.codec import decode_record, encode_record
 from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.entrypoint import Entrypoint, RolloutLife
-from agentcore_rl.recorder.recorder import RolloutData
 from agentcore_rl.recorder.scope import current_recorder
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.recorder.wire import clients, openai_arguments
 from agentcore_rl.rollout import Rollout, RolloutRequest, Status
 from agentcore_rl.settings import Settings

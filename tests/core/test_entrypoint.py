@@ -14,8 +14,8 @@ import pytest
 from agentcore_rl.codec import decode_record, encode_record
 from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.entrypoint import Entrypoint, RolloutLife
-from agentcore_rl.recorder.recorder import RolloutData
 from agentcore_rl.recorder.scope import current_recorder, current_scope
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.recorder.wire import clients, openai_arguments
 from agentcore_rl.reward import Reward, RewardFunction
 from agentcore_rl.rollout import FailureKind, Limits, Rollout, RolloutRequest, Status, StopReason

@@ -19,8 +19,9 @@ from agentcore_rl.endpoint import Endpoint, Secret
 from agentcore_rl.exceptions import LimitReached, RolloutClosed
 from agentcore_rl.recorder.calls import Answer, Ask, prepare
 from agentcore_rl.recorder.exchange import Exchange
-from agentcore_rl.recorder.recorder import Native, Recorder, RolloutData, calling
+from agentcore_rl.recorder.recorder import Native, Recorder, calling
 from agentcore_rl.recorder.scope import Scope, rollout_scope
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.rollout import HTTPAttempt, Limits, StopReason, ToolExecution, Usage
 from agentcore_rl.testing import Answer as Line
 from agentcore_rl.testing import ScriptedModel, Timeout, ToolCall

@@ -24,8 +24,9 @@ from typing import Any
 
 from agentcore_rl.logs import logger_of
 from agentcore_rl.messages import Message
-from agentcore_rl.recorder.recorder import Native, Recorder, RolloutData
+from agentcore_rl.recorder.recorder import Native, Recorder
 from agentcore_rl.recorder.scope import current_recorder
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.rollout import ToolExecution, Usage
 from agentcore_rl_autogen.messages import to_openai_messages
 

@@ -23,8 +23,9 @@ from agentcore_rl.codec import ROLLOUT_DATA, check_json, envelope_conflicts, sal
 from agentcore_rl.endpoint import Secret
 from agentcore_rl.exceptions import ContractError
 from agentcore_rl.logs import logger_of
-from agentcore_rl.recorder.recorder import Recorder, Recording, RolloutData
+from agentcore_rl.recorder.recorder import Recorder, Recording
 from agentcore_rl.recorder.scope import Scope, rollout_scope, scoped
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.reward import Reward, raised_by_reward, to_reward
 from agentcore_rl.rollout import (
     Failure,

@@ -17,8 +17,9 @@ import msgspec
 
 from agentcore_rl.messages import Message
 from agentcore_rl.model_terms import importing
-from agentcore_rl.recorder.recorder import Recorder, RolloutData
+from agentcore_rl.recorder.recorder import Recorder
 from agentcore_rl.recorder.scope import current_recorder
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.rollout import ToolExecution
 from agentcore_rl_langgraph.adapter import FRAMEWORK, INSTALL
 from agentcore_rl_langgraph.messages import (

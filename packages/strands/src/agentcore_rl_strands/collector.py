@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from agentcore_rl.recorder.call import CONVERSE_FINISH_REASONS
-from agentcore_rl.recorder.recorder import Native, Recorder, RolloutData
+from agentcore_rl.recorder.recorder import Native, Recorder
 from agentcore_rl.recorder.scope import current_recorder
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.rollout import ToolExecution, Usage
 from agentcore_rl.tools import Tool
 from agentcore_rl_strands.messages import to_openai_messages

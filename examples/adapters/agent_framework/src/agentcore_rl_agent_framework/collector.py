@@ -13,8 +13,9 @@ from typing import Any
 
 from agentcore_rl.logs import logger_of
 from agentcore_rl.model_terms import importing
-from agentcore_rl.recorder.recorder import Native, Recorder, RolloutData, calling
+from agentcore_rl.recorder.recorder import Native, Recorder, calling
 from agentcore_rl.recorder.scope import current_recorder
+from agentcore_rl.recorder.turns_so_far import RolloutData
 from agentcore_rl.rollout import ToolExecution, Usage
 from agentcore_rl.tools import Tool
 from agentcore_rl_agent_framework.adapter import INSTALL, MODULES

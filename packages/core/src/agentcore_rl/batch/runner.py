@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
-import secrets
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
@@ -21,29 +20,24 @@ from agentcore_rl.batch.gateway import GatewayControl
 from agentcore_rl.batch.hold import Hold
 from agentcore_rl.batch.journal import Journal
 from agentcore_rl.batch.pipelines import Pipelines
+from agentcore_rl.batch.probe import probe
 from agentcore_rl.batch.resume import Resume
-from agentcore_rl.batch.submit import Feed, start_patiently
+from agentcore_rl.batch.submit import Feed
 from agentcore_rl.batch.terms import Terms
 from agentcore_rl.batch.threads import finish
 from agentcore_rl.codec import decode_record
 from agentcore_rl.endpoint import Endpoint
 from agentcore_rl.exceptions import (
     ConfigurationError,
-    LaunchRejected,
     RecordNotFound,
-    RequestRefused,
-    StoreUnavailable,
 )
 from agentcore_rl.launchers import Launcher
-from agentcore_rl.outcome import Progress, RequestIds, RolloutOutcome
+from agentcore_rl.outcome import Progress, RolloutOutcome
 from agentcore_rl.rollout import Destination, Limits, Rollout, Status
 from agentcore_rl.stores import Notices, RecordStore
 from agentcore_rl.tasks import Task
 
 __all__ = ["BatchRunner", "new_run_id"]
-
-
-_PROBE_PATIENCE_S = 10.0  # an app that cannot write says "later" too, and whoever waits should read why
 
 
 class BatchRunner:
@@ -340,7 +334,16 @@ class BatchRunner:
                     await self._resumed.prepare()
                 self._pipelines.open()
             if not self._probed:
-                await self._probe(self._pipelines, self._terms.ids(tasks[0], samples[0]))
+                ids = self._terms.ids(tasks[0], samples[0])
+                await probe(
+                    self._launcher,
+                    self._store,
+                    ids.session,
+                    payload_of=self._terms.probe,
+                    busy_s=self._pace.start_s,
+                    threads=self._pipelines.threads,
+                    stop=self._pipelines.stop_session,
+                )
                 self._probed = True
         if self._journal is not None:
             journal, rollouts = self._journal, [(task.id, sample) for task in tasks for sample in samples]
@@ -393,56 +396,6 @@ class BatchRunner:
                 await asyncio.to_thread(journal.close)
             if hold is not None:
                 hold.release()
-
-    async def _probe(self, pipelines: Pipelines, ids: RequestIds) -> None:
-        """Let the app put a small object where it would put a record, and read it from here."""
-        token = secrets.token_hex(8)
-        try:
-            try:
-                answer = await start_patiently(
-                    self._launcher,
-                    ids.session,
-                    self._terms.probe(token),
-                    patience_s=_PROBE_PATIENCE_S,
-                    busy_s=max(self._pace.start_s, _PROBE_PATIENCE_S),
-                )
-            except (LaunchRejected, RequestRefused) as error:
-                raise ConfigurationError(f"The app takes no rollouts of this run: {error}") from error
-            await self._check_probe(pipelines, token, answer)
-        except BaseException:
-            await finish(pipelines.stop_session(ids.session))
-            raise
-
-    async def _check_probe(self, pipelines: Pipelines, token: str, answer: Mapping[str, Any]) -> None:
-        key = answer.get("probe_key")
-        if not isinstance(key, str):
-            raise ConfigurationError(
-                "The app was asked where it writes its records and answered something else: it has no "
-                "function under @app.rollout_entrypoint, or is no agentcore-rl app of this release."
-            )
-        there = next(
-            (answer[name] for name in ("store", "location") if isinstance(answer.get(name), str)), None
-        )
-        content = b""
-        until = time.monotonic() + _PROBE_PATIENCE_S
-        pauses = [0.0, 0.2, 0.5]
-        while pauses:
-            await asyncio.sleep(pauses.pop(0))
-            try:
-                content = await pipelines.threads.call(lambda: self._store.get(key))
-                break
-            except (RecordNotFound, ValueError):
-                continue
-            except StoreUnavailable:
-                if time.monotonic() > until:
-                    raise
-                pauses.insert(0, 0.5)
-        if token.encode() not in content:
-            raise ConfigurationError(
-                f"The app writes its records to {there} (it put {key} there), but this client reads "
-                f"{self._store.location}, where that is not: give both the same store "
-                "(AGENTCORE_RL_STORE is the app's)."
-            )
 
 
 def _why(outcome: RolloutOutcome) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any
 
 import msgspec
 
@@ -33,11 +33,10 @@ from agentcore_rl.rollout import (
     StopReason,
     ToolExecution,
     Transcript,
-    Turns,
     Usage,
 )
 
-__all__ = ["CallInProgress", "Native", "Recorder", "Recording", "RolloutData", "calling"]
+__all__ = ["CallInProgress", "Native", "Recorder", "Recording", "calling"]
 
 logger = logger_of(__name__)
 
@@ -502,37 +501,3 @@ def _tool_calls(message: bytes) -> Sequence[_CallId]:
         return decoder(_Calls).decode(message).tool_calls or ()
     except (ValueError, RecursionError):
         return ()
-
-
-class RolloutData(Sequence[dict[str, Any]]):
-    """The rollout's turns so far, as OpenAI-style full histories, expanded on access.
-
-    What `collector.get_rollout_data()` returns; handed back by the agent it is stored once.
-    """
-
-    def __init__(self, recorder: Recorder | None) -> None:
-        self._recorder = recorder
-
-    def _turns(self) -> Turns | tuple[()]:
-        return () if self._recorder is None else Turns(self._recorder.transcript())
-
-    def __len__(self) -> int:
-        return len(self._turns())
-
-    @overload
-    def __getitem__(self, index: int) -> dict[str, Any]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[dict[str, Any]]: ...
-    def __getitem__(self, index: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
-        turns = self._turns()
-        if isinstance(index, slice):
-            return [turn.to_dict() for turn in turns[index]]
-        return turns[index].to_dict()
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        # One look at the recorder for all of them.
-        return (turn.to_dict() for turn in self._turns())
-
-    def belongs_to(self, recorder: Recorder) -> bool:
-        """Whether these are that recorder's turns."""
-        return self._recorder is recorder
