@@ -10,6 +10,7 @@ export PATH="$root/.venv/bin:$PATH"
 # Neither a caller's environment nor a person's configuration decides.
 unset VIRTUAL_ENV AGENTCORE_RL_DEMO_FRAMEWORK
 
+workers=$(($(nproc) < 8 ? $(nproc) + 1 : 8)) # many tests wait for processes
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=()
@@ -45,7 +46,7 @@ PY
 }
 
 tested() { # PYTHON ARGUMENTS...: what failed is run once more, alone, as in check.sh
-  "$1" -m pytest -q -n 2 "${@:2}" || "$1" -m pytest -q -n 0 --last-failed --last-failed-no-failures none "${@:2}"
+  "$1" -m pytest -q -n "$workers" "${@:2}" || "$1" -m pytest -q -n 0 --last-failed --last-failed-no-failures none "${@:2}"
 }
 
 report() { # WHAT VERSIONS COMMAND...: one line; everything that was said, where it failed
@@ -78,9 +79,20 @@ wheels() { # NAME VENV: puts the wheels of core and adapter in the place of the 
   done
 }
 
-# These take minutes, and what is installed beside the core changes nothing in them: check.sh runs them.
-long=(aws/test_killed.py aws/test_launcher.py aws/test_peer_client.py aws/test_scale.py aws/test_rollouts_in_s3.py
-  batch/test_over_places.py local_runtime/test_process.py)
+# What is installed beside the core changes nothing in these, once all of it can be imported: check.sh runs them.
+apart=(aws batch export launchers local_model local_runtime read report stores)
+
+alone() ( # PYTHON: the core's modules, then its tests
+  "$1" -c 'import pkgutil, agentcore_rl
+for module in pkgutil.walk_packages(agentcore_rl.__path__, "agentcore_rl."):
+    if not module.name.endswith("__main__"):
+        __import__(module.name)' || exit
+  # These files and the tests that say so need an adapter.
+  tested "$1" -m "not live and not needs_adapter" tests/core tests/docs tests/plugins \
+    --ignore tests/core/demo/test_app.py --ignore tests/core/testing/test_adapter_conformance.py \
+    --ignore tests/core/cli/commands/test_demo.py --ignore tests/core/cli/commands/test_frameworks.py \
+    "${apart[@]/#/--ignore=tests/core/}"
+)
 
 names=("$@")
 if [[ ${#names[@]} == 0 ]]; then
@@ -93,12 +105,7 @@ fi
 for name in "${names[@]}"; do
   if [[ "$name" == core ]]; then
     environment core core
-    # These files and the tests that say so need an adapter.
-    report core "$(versions core .venvs/core)" tested .venvs/core/bin/python \
-      -m "not live and not needs_adapter" tests/core tests/docs tests/plugins \
-      --ignore tests/core/demo/test_app.py --ignore tests/core/testing/test_adapter_conformance.py \
-      --ignore tests/core/cli/commands/test_demo.py --ignore tests/core/cli/commands/test_frameworks.py \
-      "${long[@]/#/--ignore=tests/core/}"
+    report core "$(versions core .venvs/core)" alone .venvs/core/bin/python
     continue
   fi
   contract=(tests/conformance/*.py)

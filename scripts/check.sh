@@ -16,4 +16,5 @@ step ruff format --check
 SKIP=ruff-check,ruff-format step pre-commit run --all-files
 step mypy
 # What failed is run once more, alone: a bound of seconds may be missed on a busy machine, a fault fails again.
-step pytest -n 2 || step pytest -n 0 --last-failed --last-failed-no-failures none
+workers=$(($(nproc) < 8 ? $(nproc) + 1 : 8)) # many tests wait for processes
+step pytest -n "$workers" || step pytest -n 0 --last-failed --last-failed-no-failures none
