@@ -85,7 +85,7 @@ apart=(aws batch export launchers local_model local_runtime read report stores)
 alone() ( # PYTHON: the core's modules, then its tests
   "$1" -c 'import pkgutil, agentcore_rl
 for module in pkgutil.walk_packages(agentcore_rl.__path__, "agentcore_rl."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith((".__main__", ".demo.app")):
         __import__(module.name)' || exit
   # These files and the tests that say so need an adapter.
   tested "$1" -m "not live and not needs_adapter" tests/core tests/docs tests/plugins \

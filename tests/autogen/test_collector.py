@@ -24,6 +24,7 @@ from agentcore_rl.rollout import Limits, StopReason
 from agentcore_rl.testing import Answer, CutStream, ScriptedModel, Status, ToolCall
 from agentcore_rl.tools import Tool
 from agentcore_rl_autogen import AutoGenRolloutCollector, adapter, create_openai_compatible_model
+from played import Moment
 
 both_ways = pytest.mark.parametrize("stream", [False, True])
 ONE = ToolCall("add", {"a": 1, "b": 2})
@@ -317,14 +318,16 @@ def test_a_models_call_in_a_users_tool_is_the_tools(play):
 
 def test_an_agent_that_was_broken_off_in_its_tools_leaves_no_trace(play):
     """It has told no end of them; what the same task does next is not in them."""
+    sleeps = Moment()
 
     async def handler() -> None:
         async def sleep() -> str:
-            await asyncio.sleep(5)
+            sleeps()
+            await asyncio.sleep(60)
             return ""
 
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with sleeps.ends():
                 await plain_agent("first", tools=[FunctionTool(sleep, description="Sleep.")]).run(
                     task="Begin."
                 )
@@ -426,17 +429,17 @@ def test_a_cut_stream_keeps_what_came(play):
 @pytest.mark.parametrize("by_token", [False, True])
 def test_a_cancelled_call_is_no_other_calls(play, by_token: bool, stream: bool):
     """By asyncio or by AutoGen's token; the next agent's calls are not mixed up with it."""
+    asked = Moment()
 
     async def handler() -> str:
         first = plain_agent("first", create_openai_compatible_model(agent="first"))
         token = CancellationToken()
-        asyncio.get_running_loop().call_later(0.1, token.cancel if by_token else lambda: None)
-        with pytest.raises((TimeoutError, asyncio.CancelledError)):
-            async with asyncio.timeout(5 if by_token else 0.1):
+        with pytest.raises(asyncio.CancelledError if by_token else TimeoutError):
+            async with asked.calls(token.cancel) if by_token else asked.ends():
                 await first.run(task="Begin.", cancellation_token=token)
         return (await plain_agent("second").run(task="Begin.")).messages[-1].to_text()
 
-    played = play([Answer("late", delay_s=2), Answer("ok")], handler, stream=stream)
+    played = play([Answer("late", delay_s=2, expect=asked), Answer("ok")], handler, stream=stream)
     assert played.output == "ok"
     assert [turn.stored.agent for turn in played.turns] == ["first", "main"]
     assert played.turns[0].answer is None

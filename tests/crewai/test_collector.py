@@ -16,6 +16,7 @@ from agentcore_rl.recorder.scope import Scope, rollout_scope
 from agentcore_rl.rollout import Turns
 from agentcore_rl.testing import Answer, ScriptedModel, Stall, Status, ToolCall
 from agentcore_rl_crewai import CrewAIRolloutCollector, adapter, create_openai_compatible_model
+from played import Moment
 
 CALL = ToolCall("add", {"a": 1, "b": 2})
 
@@ -363,14 +364,15 @@ def test_outside_of_a_rollout_it_does_nothing(monkeypatch):
 
 def test_a_cancelled_agent_ends_its_call_first(play):
     """CrewAI asks the model in a thread, which nothing can cancel; the turn is in the record."""
+    asked = Moment()
 
     async def handler() -> None:
         solver = adapter.build_agent(create_openai_compatible_model(), [], "", collector=adapter.collector())
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.2):
+            async with asked.ends():
                 await adapter.run_agent(solver, "Begin.")
 
-    played = play([Stall(0.5, Answer("late"))], handler)
+    played = play([Stall(0.5, Answer("late", expect=asked))], handler)
     assert [turn.answer["content"] for turn in played.turns] == ["late"]
     assert played.agreement == (1, 0, 0, 0)
 

@@ -33,6 +33,7 @@ from agentcore_rl.testing import Answer, ScriptedModel, Status, ToolCall
 from agentcore_rl.tools import Tool
 from agentcore_rl_langgraph import LangGraphRolloutCollector, adapter, create_openai_compatible_model
 from agentcore_rl_langgraph.collector import _open
+from played import Moment
 
 both_ways = pytest.mark.parametrize("stream", [False, True])
 sync_and_async = pytest.mark.parametrize("asynchronous", [False, True])
@@ -459,18 +460,19 @@ def test_a_limit_ends_the_agent(play):
 @both_ways
 def test_a_cancelled_call_is_no_other_calls(play, stream: bool):
     """LangChain tells no end of a cancelled call; later calls are not mixed up with it."""
+    asked = Moment()
 
     async def handler() -> str:
         model = create_openai_compatible_model(stream=stream)
         with COLLECTOR.listening():
             for cancelled in (create_agent(model, [], name="first").ainvoke(_asked()), model.ainvoke("x")):
                 with pytest.raises(TimeoutError):
-                    async with asyncio.timeout(0.1):
+                    async with asked.ends():
                         await cancelled
             second = create_agent(model, [], name="second")
             return str((await second.ainvoke(_asked()))["messages"][-1].text)
 
-    late = Answer("late", delay_s=2)
+    late = Answer("late", delay_s=2, expect=asked)
     played = play([late, late, Answer("ok")], handler, stream=stream)
     assert played.output == "ok"
     assert [turn.stored.agent for turn in played.turns] == ["first", "main", "second"]
@@ -611,13 +613,14 @@ def test_rollout_data_are_the_turns_so_far(play):
 def test_nothing_is_kept_after_a_rollout(play):
     """What a cancelled or broken graph leaves open goes with its recorder."""
     others = list(_open)  # of tests whose recorders somebody still holds
+    asked = Moment()
 
     async def handler() -> None:
         with COLLECTOR.listening():
-            async with asyncio.timeout(0.1):
+            async with asked.ends():
                 await create_agent(MODEL, []).ainvoke(_asked())
 
-    played = play([Answer("late", delay_s=2)], handler)
+    played = play([Answer("late", delay_s=2, expect=asked)], handler)
     assert isinstance(played.error, TimeoutError)
     del played
     end = time.monotonic() + 5

@@ -39,3 +39,19 @@ class LoopClock:
             now = time.thread_time()
             self.longest_s = max(self.longest_s, now - before)
             before = now
+
+
+WORK_S = 0.008
+"""CPU that `slowness` takes on an idle machine of this project's."""
+
+
+def slowness() -> float:
+    """How many times as much CPU as on an idle machine the same work takes now; at least 1.
+
+    Bytes are moved and Python steps taken, as a loop does: with others on the machine its caches are theirs.
+    """
+    began = time.thread_time()
+    b"".join([bytes(65_536) for _ in range(100)]).count(b"x")
+    for number in range(50_000):
+        number += 1  # noqa: PLW2901
+    return max(1.0, (time.thread_time() - began) / WORK_S)

@@ -6,8 +6,8 @@ A folder's conftest imports the fixtures and says whose they are: `adapter`.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -164,3 +164,34 @@ def serving(store: Path) -> Callable[[Any], Any]:
             thread.join()
 
     return serve
+
+
+class Moment:
+    """Something that happens while agents run, and what is broken off by it.
+
+    `Answer(..., expect=moment)` makes it the moment at which the server has that request.
+    """
+
+    def __init__(self) -> None:
+        self._then: Callable[[], object] | None = None
+
+    def __call__(self, *_: object) -> bool:
+        """It happens, in whichever thread."""
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+        return True
+
+    @asynccontextmanager
+    async def ends(self) -> AsyncIterator[None]:
+        """Ends the block at that moment, as `asyncio.timeout` does."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(60) as limit, self.calls(lambda: limit.reschedule(loop.time())):
+            yield
+
+    @asynccontextmanager
+    async def calls(self, function: Callable[[], object]) -> AsyncIterator[None]:
+        """Calls this in the block's event loop at that moment."""
+        loop = asyncio.get_running_loop()
+        self._then = lambda: loop.call_soon_threadsafe(function)
+        yield

@@ -1,6 +1,5 @@
 """What the collector adds to the wire: which agent, which tools, and a second witness."""
 
-import asyncio
 import time
 import warnings
 from typing import Any
@@ -18,6 +17,7 @@ from agentcore_rl.rollout import Limits, StopReason
 from agentcore_rl.testing import Answer, ScriptedModel, Status, ToolCall
 from agentcore_rl.tools import Tool
 from agentcore_rl_strands import StrandsRolloutCollector, adapter, create_openai_compatible_model
+from played import Moment
 
 both_ways = pytest.mark.parametrize("stream", [False, True])
 
@@ -301,15 +301,16 @@ def test_a_limit_ends_the_agent(play):
 
 def test_a_cancelled_call_is_no_other_calls(play):
     """An agent that is cancelled in a call has told no end of it; the next agent's calls are not mixed up."""
+    asked = Moment()
 
     async def handler() -> str:
         first = plain_agent("first")
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.1):
+            async with asked.ends():
                 await first.invoke_async("Begin.")
         return str(await plain_agent("second").invoke_async("Begin."))
 
-    played = play([Answer("late", delay_s=2), Answer("ok")], handler)
+    played = play([Answer("late", delay_s=2, expect=asked), Answer("ok")], handler)
     assert played.output == "ok\n"
     assert [turn.stored.agent for turn in played.turns] == ["first", "second"]
     assert played.turns[0].answer is None
