@@ -41,7 +41,7 @@ class LoopClock:
             before = now
 
 
-WORK_S = 0.008
+WORK_S = 0.012
 """CPU that `slowness` takes on an idle machine of this project's."""
 
 
