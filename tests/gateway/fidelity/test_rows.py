@@ -1,14 +1,19 @@
 """F7, F12 and F14: logprobs computed anew, records written and read, and one script through every engine."""
 
+import dataclasses
 import json
 import math
 import random
 from array import array
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import pytest
 
 from agentcore_rl.codec import decode_record, encode_record
 from agentcore_rl.endpoint import Secret
+from agentcore_rl.export import FORMATS, export_run, read_parquet
+from agentcore_rl.reward import Reward
 from agentcore_rl.rollout import Turns
 from agentcore_rl.testing import Answer, ScriptedModel
 from agentcore_rl.testing.tokens import prompt_ids
@@ -27,11 +32,14 @@ from gateway_fidelity import (
     EngineLog,
     Talk,
     bench,
+    branches,
     count,
     count_bench,
     in_turn,
+    wrong_in_rows,
     wrong_in_turns,
 )
+from made_branches import stored_run
 from made_rollouts import make_rollout
 from made_vocabulary import FRAMEWORKS, made_vocabulary, sampled
 from recording import ended, recording_from, turns_of
@@ -147,8 +155,79 @@ def test_f12_a_record_reads_back_as_it_was(serve):
                 wrong=wrong_in_turns(log.answers, read),
                 rows=len(done.rows()),
                 wanted=1,
-                note="records and the gateway's log; there is no export to trainers' formats yet",
+                note="records, the gateway's log, exports",
             )
+
+
+class Trained(NamedTuple):
+    """A training row as a trainer's file has it."""
+
+    ids: Sequence[int]
+    mask: Sequence[float]
+    logprobs: Sequence[float | None]
+
+
+def _trl(line):
+    before = len(line["prompt_ids"])
+    logprobs = [None] * before + line["logprobs"]
+    return Trained(line["prompt_ids"] + line["completion_ids"], [0] * before + line["env_mask"], logprobs)
+
+
+def _verl(line):
+    before = len(line["prompt_ids"])
+    ids = line["prompt_ids"] + line["response_ids"]
+    return Trained(ids, [0] * before + line["response_mask"], [0.0] * before + line["response_logprobs"])
+
+
+def _tinker(line):
+    (chunk,) = line["datum"]["model_input"]["chunks"]
+    fields = {name: tensor["data"] for name, tensor in line["datum"]["loss_fn_inputs"].items()}
+    assert chunk["tokens"][1:] == fields["target_tokens"][:-1]
+    ids = chunk["tokens"] + fields["target_tokens"][-1:]
+    return Trained(ids, [0.0, *fields["mask"]], [0.0, *fields["logprobs"]])
+
+
+def _prime_rl(line):
+    return Trained(*(line["sample"][name] for name in ("token_ids", "mask", "logprobs")))
+
+
+READERS = {"trl-rollout": _trl, "verl": _verl, "tinker": _tinker, "prime-rl": _prime_rl, "parquet-rows": None}
+
+
+def test_f12_every_format_of_rows_is_read_back():
+    """One that is added has to be read here."""
+    assert {name for name, form in FORMATS.items() if form.unit == "row"} == READERS.keys()
+
+
+@pytest.mark.parametrize("form", READERS)
+def test_f12_an_export_trains_what_was_sampled(serve, tmp_path, form):
+    """Ids, mask and logprobs of a trainer's file: the engine's, each sampled id once."""
+    script: list[list[int]] = []
+    log = EngineLog(lambda _: script.pop(0))
+    with vllm(log) as server:
+        desk = serve(TokenIn(VLLM(server.url), ChatMLHermes(VOCABULARY)))
+        with bench(desk, log) as done:
+            for framework, seed in (("strands", 3), ("crewai", 4)):
+                _play(Talk(framework=framework, tools=[TOOL]), script, random.Random(seed))
+            kept = done.turns() and done.recording.transcript
+            made = make_rollout(messages=kept.messages, tools=kept.tools, trajectories=kept.trajectories)
+    made = dataclasses.replace(made, reward=Reward(1.0), suspect=[])
+    exported = export_run(stored_run(tmp_path / "store", [made]), to=form, out=tmp_path / "file")
+    read = READERS[form]
+    rows = (
+        [read(json.loads(line)) for line in exported.path.read_text().splitlines()]
+        if read
+        else list(read_parquet(exported.path))
+    )
+    count(
+        "F12",
+        calls=len(log.answers),
+        sampled=log.sampled,
+        wrong=wrong_in_rows(log.answers, rows),
+        rows=len(rows),
+        wanted=branches(log.answers),
+        note=form,
+    )
 
 
 def test_f12_a_restart_reads_the_same_rows_from_the_log(serve, tmp_path):
