@@ -75,7 +75,9 @@ def test_all_is_what_is_there():
         defined = set().union(*map(_defines, nodes))
         passed_on = set().union(*map(_passes_on, nodes))
         there = defined | passed_on | set().union(*map(_assigns, nodes))
-        expected = defined | passed_on if path.parent in OURS and path.name == "__init__.py" else defined
+        used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        package = path.parent in OURS and path.name == "__init__.py"
+        expected = defined | (passed_on - used) if package else defined
         left_out = {name for name in expected - declared if not name.startswith("_")}
         if differing := (declared - there) | left_out:
             wrong[str(path.relative_to(ROOT))] = sorted(differing)

@@ -6,11 +6,11 @@ the AWS SDKs nor pydantic, an HTTP client or an agent framework.
 
 from __future__ import annotations
 
+from agentcore_rl.late_imports import late_imports
+
 # Type checkers take it for typing's; importing that would cost every start of the command line.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from agentcore_rl.adapter import ADAPTERS, AgentBuilder, Deviations, FrameworkAdapter
     from agentcore_rl.aws.app import AgentCoreRLApp
     from agentcore_rl.batch import BatchRunner
@@ -73,50 +73,37 @@ __all__ = [
     "read_run",
 ]
 
-_HOMES = {
-    "adapter": ("ADAPTERS", "AgentBuilder", "Deviations", "FrameworkAdapter"),
-    "aws.app": ("AgentCoreRLApp",),
-    "batch": ("BatchRunner",),
-    "client": ("RolloutClient",),
-    "endpoint": ("Endpoint",),
-    "exceptions": (
-        "AgentCoreRLError",
-        "ConfigurationError",
-        "ContractError",
-        "LauncherError",
-        "MissingDependencyError",
-        "ModelCallRefused",
-        "RequestRefused",
-        "StoreError",
-    ),
-    "outcome": ("RolloutOutcome",),
-    "read.run": ("read_run",),
-    "reward": ("Reward", "RewardFunction"),
-    "rollout": (
-        "Failure",
-        "FailureKind",
-        "Rollout",
-        "RolloutRequest",
-        "Status",
-        "StopReason",
-        "Trajectory",
-        "Turn",
-    ),
-    "tools": ("Tool",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = late_imports(
+    __name__,
+    {
+        "adapter": ("ADAPTERS", "AgentBuilder", "Deviations", "FrameworkAdapter"),
+        "aws.app": ("AgentCoreRLApp",),
+        "batch": ("BatchRunner",),
+        "client": ("RolloutClient",),
+        "endpoint": ("Endpoint",),
+        "exceptions": (
+            "AgentCoreRLError",
+            "ConfigurationError",
+            "ContractError",
+            "LauncherError",
+            "MissingDependencyError",
+            "ModelCallRefused",
+            "RequestRefused",
+            "StoreError",
+        ),
+        "outcome": ("RolloutOutcome",),
+        "read.run": ("read_run",),
+        "reward": ("Reward", "RewardFunction"),
+        "rollout": (
+            "Failure",
+            "FailureKind",
+            "Rollout",
+            "RolloutRequest",
+            "Status",
+            "StopReason",
+            "Trajectory",
+            "Turn",
+        ),
+        "tools": ("Tool",),
+    },
+)

@@ -3,8 +3,9 @@
 Nothing of Strands is imported before it is used.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from agentcore_rl.late_imports import late_imports
 
 # Bound here, and not on first access, since a submodule has the same name.
 from agentcore_rl_strands.adapter import StrandsAdapter, adapter
@@ -24,19 +25,12 @@ __all__ = [
     "to_openai_messages",
 ]
 
-_HOMES = {
-    "StrandsAgentCoreRLApp": "app",
-    "StrandsRolloutCollector": "collector",
-    "create_openai_compatible_model": "model",
-    "to_openai_messages": "messages",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late_imports(
+    __name__,
+    {
+        "app": ("StrandsAgentCoreRLApp",),
+        "collector": ("StrandsRolloutCollector",),
+        "model": ("create_openai_compatible_model",),
+        "messages": ("to_openai_messages",),
+    },
+)

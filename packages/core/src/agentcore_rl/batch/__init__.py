@@ -6,11 +6,11 @@ from its folder without what runs one.
 
 from __future__ import annotations
 
+from agentcore_rl.late_imports import late_imports
+
 # Type checkers take it for typing's; importing that would cost every list of the command line.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from agentcore_rl.batch.flight import Pace
     from agentcore_rl.batch.folder import new_run_id
     from agentcore_rl.batch.gateway import GatewayControl
@@ -18,19 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["BatchRunner", "GatewayControl", "Pace", "new_run_id"]
 
-_HOMES = {"BatchRunner": "runner", "GatewayControl": "gateway", "Pace": "flight", "new_run_id": "folder"}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = late_imports(
+    __name__,
+    {
+        "runner": ("BatchRunner",),
+        "gateway": ("GatewayControl",),
+        "flight": ("Pace",),
+        "folder": ("new_run_id",),
+    },
+)

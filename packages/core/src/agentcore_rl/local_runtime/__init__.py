@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from agentcore_rl.late_imports import late_imports
 
 if TYPE_CHECKING:
     from agentcore_rl.local_runtime.app_file import load_app
@@ -12,9 +13,5 @@ if TYPE_CHECKING:
 __all__ = ["LocalRuntime", "load_app"]
 
 
-def __getattr__(name: str) -> Any:
-    # Late, so that a session's process imports what the app needs and nothing of the front's.
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = "app_file" if name == "load_app" else "runtime"
-    return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+# A session's process imports what the app needs and nothing of the front's.
+__getattr__, __dir__ = late_imports(__name__, {"app_file": ("load_app",), "runtime": ("LocalRuntime",)})

@@ -4,8 +4,9 @@ Nothing is imported before it is asked for, so that a test which needs one tool 
 """
 
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from agentcore_rl.late_imports import late_imports
 
 if TYPE_CHECKING:
     from agentcore_rl.testing.adapter_conformance import AdapterConformance
@@ -49,27 +50,6 @@ __all__ = [
     "measure_deviations",
 ]
 
-_HOMES = {
-    "adapter_conformance": ("AdapterConformance",),
-    "adapter_conformance_deviations": ("measure_deviations",),
-    "script": (
-        "Answer",
-        "CutBody",
-        "CutStream",
-        "Drop",
-        "Line",
-        "Raw",
-        "ScriptError",
-        "Stall",
-        "Status",
-        "StreamStyle",
-        "Timeout",
-        "ToolCall",
-    ),
-    "scripted_model": ("ScriptedModel",),
-    "served_call": ("ServedCall",),
-    "store_conformance": ("NoticesConformance", "RecordStoreConformance"),
-}
 _CONTRACTS = (
     "adapter_conformance",
     "adapter_conformance_faults",
@@ -80,15 +60,27 @@ if "pytest" in sys.modules:
     # A contract that is broken shows what was seen, as assertions in one's own tests do.
     sys.modules["pytest"].register_assert_rewrite(*(f"{__name__}.{name}" for name in _CONTRACTS))
 
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOME_OF.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__, __dir__ = late_imports(
+    __name__,
+    {
+        "adapter_conformance": ("AdapterConformance",),
+        "adapter_conformance_deviations": ("measure_deviations",),
+        "script": (
+            "Answer",
+            "CutBody",
+            "CutStream",
+            "Drop",
+            "Line",
+            "Raw",
+            "ScriptError",
+            "Stall",
+            "Status",
+            "StreamStyle",
+            "Timeout",
+            "ToolCall",
+        ),
+        "scripted_model": ("ScriptedModel",),
+        "served_call": ("ServedCall",),
+        "store_conformance": ("NoticesConformance", "RecordStoreConformance"),
+    },
+)
