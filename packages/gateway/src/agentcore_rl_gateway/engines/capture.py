@@ -15,7 +15,6 @@ import msgspec
 
 from agentcore_rl.logs import logger_of
 from agentcore_rl_gateway.answers import chunks_of
-from agentcore_rl_gateway.bodies import off_loop
 from agentcore_rl_gateway.call import Call, Finished
 from agentcore_rl_gateway.chat import Ask
 from agentcore_rl_gateway.engines.capture_answer import StreamedAnswer, read_completion
@@ -172,7 +171,7 @@ class Capture:
                 return await self._streamed(call, response.pieces())
             content = await response.read()
         large = len(content) > _LARGE_ANSWER
-        finished = await off_loop(lambda: _read(content, ask), large=True) if large else _read(content, ask)
+        finished = await asyncio.to_thread(_read, content, ask) if large else _read(content, ask)
         if ask.stream:
             parts = list(chunks_of(msgspec.json.decode(finished.body), usage=ask.usage))
             finished.chunks = [msgspec.json.encode(part) for part in parts]

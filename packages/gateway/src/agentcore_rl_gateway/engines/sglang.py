@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 
 from agentcore_rl_gateway.engines.token_engine import Piece, Terms
+from agentcore_rl_gateway.engines.token_server import TokenServer
 from agentcore_rl_gateway.engines.upstream import (
     Events,
-    Upstream,
     broke_off,
     decoded,
     encoded_ids,
@@ -21,23 +21,12 @@ from agentcore_rl_gateway.engines.upstream import (
 __all__ = ["SGLang"]
 
 
-class SGLang:
-    """An SGLang server.
-
-    Args:
-        url: its address, without `/v1`.
-        key: the bearer token that it wants; empty for none.
-    """
+class SGLang(TokenServer):
+    """An SGLang server; made as a `TokenServer`."""
 
     name = "sglang"
     schemas = True
     raw_logprobs = False  # they are taken behind the temperature
-
-    def __init__(self, url: str, *, key: str = "") -> None:
-        self._upstream = Upstream(url, key=key)
-
-    async def start(self) -> None:
-        """Nothing: a server that is down is a 503 until it is up."""
 
     async def sample(
         self, prompt: Sequence[int], terms: Terms, *, model: str, pieces: bool
@@ -61,18 +50,6 @@ class SGLang:
                 for payload in events.feed(content):
                     if payload != b"[DONE]":
                         yield seen.piece(decoded(payload))
-
-    async def models(self) -> Sequence[dict[str, Any]]:
-        """What the server lists."""
-        return await self._upstream.cards()
-
-    async def ready(self) -> bool:
-        """Whether the server says that it is healthy."""
-        return await self._upstream.healthy()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._upstream.close()
 
 
 def _sampling(terms: Terms) -> dict[str, Any]:

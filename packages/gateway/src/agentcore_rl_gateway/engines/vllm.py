@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from agentcore_rl_gateway.engines.token_engine import Piece, Terms
+from agentcore_rl_gateway.engines.token_server import TokenServer
 from agentcore_rl_gateway.engines.upstream import (
     Events,
-    Upstream,
     broke_off,
     decoded,
     encoded_ids,
@@ -20,23 +20,12 @@ from agentcore_rl_gateway.engines.upstream import (
 __all__ = ["VLLM"]
 
 
-class VLLM:
-    """A vLLM server.
-
-    Args:
-        url: its address, without `/v1`.
-        key: the bearer token that it wants; empty for none.
-    """
+class VLLM(TokenServer):
+    """A vLLM server; made as a `TokenServer`."""
 
     name = "vllm"
     schemas = True
     raw_logprobs = True  # `logprobs_mode` is raw_logprobs unless the server was told otherwise
-
-    def __init__(self, url: str, *, key: str = "") -> None:
-        self._upstream = Upstream(url, key=key)
-
-    async def start(self) -> None:
-        """Nothing: a server that is down is a 503 until it is up."""
 
     async def sample(
         self, prompt: Sequence[int], terms: Terms, *, model: str, pieces: bool
@@ -58,18 +47,6 @@ class VLLM:
                 for payload in events.feed(content):
                     if payload != b"[DONE]" and (piece := _streamed(payload)) is not None:
                         yield piece
-
-    async def models(self) -> Sequence[dict[str, Any]]:
-        """What the server lists."""
-        return await self._upstream.cards()
-
-    async def ready(self) -> bool:
-        """Whether the server says that it is healthy."""
-        return await self._upstream.healthy()
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._upstream.close()
 
 
 def _sampling(terms: Terms) -> dict[str, Any]:
