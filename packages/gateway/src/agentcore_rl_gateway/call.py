@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+import msgspec
 
 from agentcore_rl_gateway.chat import Ask
 from agentcore_rl_gateway.lineage import IdText
@@ -38,8 +40,7 @@ class PastTurn:
     parent: str | None
 
 
-@dataclass(slots=True)
-class Call:
+class Call(msgspec.Struct):
     """A call that is being answered.
 
     Attributes:
@@ -74,8 +75,7 @@ class Origin:
     fork: str | None
 
 
-@dataclass(slots=True)
-class Finished:
+class Finished(msgspec.Struct):
     """A whole answer that has not reached its client yet.
 
     Attributes:
@@ -95,13 +95,13 @@ class Finished:
 
     response_id: str
     body: bytes
-    chunks: list[bytes] = field(default_factory=list)
+    chunks: list[bytes] = []
     last: int = 0
     prompt: bytes | IdText | None = None
     answer: bytes | None = None
     logprobs: bytes | None = None
-    masked: list[tuple[int, int, str]] = field(default_factory=list)
-    remarks: list[str] = field(default_factory=list)
+    masked: list[tuple[int, int, str]] = []
+    remarks: list[str] = []
     origin: Origin | None = None
     kept: Callable[[], None] | None = None
 

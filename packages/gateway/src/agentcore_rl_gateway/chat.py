@@ -6,7 +6,6 @@ import re
 import uuid
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -34,8 +33,7 @@ _NEVER = {
 _AGENTS_OWN = {"messages", "tools", "stream", "stream_options", "n", "model"}
 
 
-@dataclass(slots=True)
-class Ask:
+class Ask(msgspec.Struct):
     """What a client asks for.
 
     Attributes:

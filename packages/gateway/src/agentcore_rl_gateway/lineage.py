@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from array import array
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -47,8 +46,7 @@ def unpacked(content: bytes) -> array[int]:
     return values
 
 
-@dataclass(frozen=True, slots=True)
-class IdText:
+class IdText(msgspec.Struct, frozen=True, gc=False):
     """A prompt's ids as an engine wrote them: the inside of a JSON list."""
 
     text: bytes
@@ -85,8 +83,7 @@ class Placed(msgspec.Struct, frozen=True):
     follows: bool
 
 
-@dataclass(slots=True)
-class _Tip:
+class _Tip(msgspec.Struct, gc=False):
     number: int
     response_id: str
     messages: bytes

@@ -12,8 +12,7 @@ __all__ = ["CallRefused", "Reply", "refusal_of_engine", "unsupported"]
 JSON = (b"content-type", b"application/json")
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A whole answer of ours.
 
     Attributes:
