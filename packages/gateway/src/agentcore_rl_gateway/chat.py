@@ -19,6 +19,7 @@ MODEL_ALIAS = "policy"
 
 _MOST_FIELDS = 200
 _NO_MESSAGE = re.compile(rb"\[\s*\]")
+_NULL = msgspec.Raw(b"null")
 _RAW_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 # More than one answer, or answers that are not what the policy sampled: no training row comes of them.
@@ -88,7 +89,8 @@ def read_ask(body: bytes, *, model: str | None, sampling: Mapping[str, Any], cal
         CallRefused: it is no such request, or asks for what is never served.
     """
     try:
-        body.decode()  # raw values are not looked into, and must be UTF-8 all the same
+        if not body.isascii():
+            body.decode()  # raw values are not looked into, and must be UTF-8 all the same
         fields = _RAW_OBJECT.decode(body)
     except RecursionError:
         raise CallRefused("The request is nested too deeply to be read; send plainer JSON.") from None
@@ -98,11 +100,12 @@ def read_ask(body: bytes, *, model: str | None, sampling: Mapping[str, Any], cal
         raise CallRefused(f"The request is not JSON: {error}.", code="invalid_json") from None
     if len(fields) > _MOST_FIELDS:
         raise CallRefused(f"A request has at most {_MOST_FIELDS} fields, and this one has {len(fields)}.")
-    fields = {name: raw for name, raw in fields.items() if bytes(raw) != b"null"}
-    for name in _NEVER.keys() & fields.keys():
-        if bytes(fields[name]) != b"false":
-            raise unsupported(name, _NEVER[name])
-    _override(fields, sampling)
+    if _NULL in fields.values():
+        fields = {name: raw for name, raw in fields.items() if raw != _NULL}
+    if not _NEVER.keys().isdisjoint(fields):
+        _refuse_unsupported(fields)
+    if sampling:
+        _override(fields, sampling)
     messages = bytes(fields.get("messages", b"")).strip()
     if not messages.startswith(b"[") or _NO_MESSAGE.match(messages):
         raise CallRefused("`messages` must be a list of at least one message.", param="messages")
@@ -121,6 +124,12 @@ def read_ask(body: bytes, *, model: str | None, sampling: Mapping[str, Any], cal
         call_id=call_id,
         checksum=zlib.crc32(body) if call_id else 0,
     )
+
+
+def _refuse_unsupported(fields: Mapping[str, msgspec.Raw]) -> None:
+    for name in _NEVER.keys() & fields.keys():
+        if bytes(fields[name]) != b"false":
+            raise unsupported(name, _NEVER[name])
 
 
 def _override(fields: dict[str, msgspec.Raw], sampling: Mapping[str, Any]) -> None:

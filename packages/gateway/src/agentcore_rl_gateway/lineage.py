@@ -190,6 +190,8 @@ class Lineage:
 
 def _common(one: bytes | memoryview, other: bytes, at: int = 0) -> int:
     """Length of the common beginning of one and what is at a place of the other, without a copy of either."""
+    if other.startswith(one, at):
+        return len(one)
     view = memoryview(one)
     low, high = 0, min(len(view), len(other) - at)
     if other.startswith(view[:high], at):

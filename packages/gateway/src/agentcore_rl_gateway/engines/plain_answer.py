@@ -7,6 +7,7 @@ bytes costs as much again. What has other fields, or lacks some, is left to `cap
 from __future__ import annotations
 
 from array import array
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -19,7 +20,7 @@ __all__ = ["read_plain"]
 
 
 class _Entry(msgspec.Struct, gc=False):  # it holds no cycle, and there is one for each sampled id
-    logprob: float
+    logprob: Annotated[float, msgspec.Meta(le=ROUNDING)]
     id: None = None
 
 
@@ -66,7 +67,8 @@ def read_plain(content: bytes, prompt: IdText | None) -> Finished | None:
         prompt: the prompt's ids where they were cut out of it.
     """
     try:
-        content.decode()  # raw values are not looked into, and must be UTF-8 all the same
+        if not content.isascii():
+            content.decode()  # raw values are not looked into, and must be UTF-8 all the same
         top = _COMPLETION.decode(content)
         (choice,) = top.choices
         ids, said, given = choice.token_ids, choice.logprobs, top.prompt_token_ids
@@ -81,7 +83,6 @@ def read_plain(content: bytes, prompt: IdText | None) -> Finished | None:
         not top.id
         or not logprobs
         or len(logprobs) != len(ids)
-        or max(logprobs) > ROUNDING
         or not message.startswith(b"{")
         or not listed.startswith(b"[")
         or (prompt is not None and listed != b"[]")
