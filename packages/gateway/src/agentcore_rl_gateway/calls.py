@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
+from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
@@ -88,15 +90,15 @@ class Calls:
 
     # ---- one call
 
-    async def run(self, session: Session, ask: Ask, out: Out) -> None:
+    def run(self, session: Session, ask: Ask, out: Out) -> Coroutine[Any, Any, None]:
         """Answer a call, from the log where it was answered before.
 
-        Raises:
+        Awaiting it raises:
             CallRefused: it has no answer; the client is to be told.
         """
-        if not ask.call_id:
-            await self._run(session, ask, out)
-            return
+        return self._once(session, ask, out) if ask.call_id else self._run(session, ask, out)
+
+    async def _once(self, session: Session, ask: Ask, out: Out) -> None:
         while (running := session.under_way.get(ask.call_id)) is not None:
             await asyncio.wait([running])
         place = session.places.get(ask.call_id)
@@ -145,7 +147,7 @@ class Calls:
         try:
             if self.log.fsync:
                 await self.log.settle()
-            placed_on = placed.basis_id if placed.follows else None
+            placed_on = placed.basis_id if ask.tokens and placed.follows else None
             await self._deliver(entry, placed_on, placed.prompt, finished, ask, out)
         except OSError as error:
             self._lost(session, entry)
@@ -212,22 +214,13 @@ class Calls:
         ask: Ask,
         out: Out,
     ) -> None:
-        plain = finished.chunks[finished.last] if ask.stream else finished.body
-
-        def dressed() -> bytes:
-            fields: dict[str, Any] = {}
-            if entry.policy_version is not None:
-                fields["policy_version"] = entry.policy_version
-            if ask.tokens:
-                fields["agentcore_rl"] = token_fields(entry, placed_on, prompt)
-            return with_fields(with_ids(plain, prompt, entry.answer) if ask.ids else plain, fields)
-
-        body = plain
+        body = finished.chunks[finished.last] if ask.stream else finished.body
         if ask.ids or ask.tokens:
             told = len(prompt or b"") if ask.ids or placed_on is None else len(entry.prompt_new or b"")
-            body = await off_loop(dressed, large=told + len(plain) > _LARGE_ANSWER)
+            dress = functools.partial(_dressed, body, entry, placed_on, prompt, ask)
+            body = await off_loop(dress, large=told + len(body) > _LARGE_ANSWER)
         elif entry.policy_version is not None:
-            body = dressed()
+            body = with_fields(body, {"policy_version": entry.policy_version})
         if ask.stream:
             finished.chunks[finished.last] = body
             await out.end_stream(finished.chunks)
@@ -300,6 +293,18 @@ class Calls:
             self.log.append(entry)
         except OSError:
             logger.error("the log cannot be written: a call's failure stands only here: %s", entry)
+
+
+def _dressed(
+    body: bytes, entry: CallAnswered, placed_on: str | None, prompt: bytes | None, ask: Ask
+) -> bytes:
+    """An answer, or the chunk with its finish reason, with everything that its client wants to be told."""
+    fields: dict[str, Any] = {}
+    if entry.policy_version is not None:
+        fields["policy_version"] = entry.policy_version
+    if ask.tokens:
+        fields["agentcore_rl"] = token_fields(entry, placed_on, prompt)
+    return with_fields(with_ids(body, prompt, entry.answer) if ask.ids else body, fields)
 
 
 def _unwritable(error: OSError) -> CallRefused:

@@ -67,8 +67,7 @@ class Placed(msgspec.Struct, frozen=True):
         prompt: all ids of the prompt, packed; None where they are not known.
         extends: the prompt begins with all ids of the earlier one's prompt and answer.
         inside_answer: it leaves them inside the answer.
-        follows: whoever sent this prompt has read the earlier one's answer: it is in it. Of calls that run
-            at once, each may be placed on one whose answer its client reads later.
+        goes_on: the messages begin with all of the earlier one's.
     """
 
     basis: int | None
@@ -80,13 +79,22 @@ class Placed(msgspec.Struct, frozen=True):
     prompt: bytes | None
     extends: bool
     inside_answer: bool
-    follows: bool
+    goes_on: bool
+
+    @property
+    def follows(self) -> bool:
+        """Whoever sent this prompt has read the earlier one's answer: it is in it.
+
+        Of calls that run at once, each may be placed on one whose answer its client reads later.
+        """
+        return self.extends or (self.goes_on and _begins_with_answer(self.messages_new))
 
 
 class _Tip(msgspec.Struct, gc=False):
     number: int
     response_id: str
     messages: bytes
+    stem: memoryview  # the messages without their closing bracket: where others go on, they have a comma
     text: bytes
     prompt: bytes | None
     answer: bytes
@@ -151,12 +159,9 @@ class Lineage:
             prompt=ids,
             extends=extends,
             inside_answer=inside,
-            follows=extends or (tip is not None and _has_answer(messages, keep, tip)),
+            goes_on=tip is not None and keep >= len(tip.stem),
         )
-        if tip is not None and keep >= len(tip.messages) - 1:
-            self._tips.remove(tip)  # all that it held is the beginning of the new one
-        self._tips.append(_Tip(number, response_id, messages, text, ids, answer or b""))
-        del self._tips[:-MOST_TIPS]
+        self._hold(number, response_id, messages, text, ids, answer, tip if placed.goes_on else None)
         return placed
 
     def restore(self, number: int, response_id: str, stored: Any) -> None:
@@ -167,10 +172,26 @@ class Lineage:
         if stored.prompt_new is not None:
             whole = (tip.prompt or b"") + tip.answer if tip else b""
             prompt = whole[: stored.prompt_keep * 4] + stored.prompt_new
-        if tip is not None and stored.messages_keep >= len(tip.messages) - 1:
-            self._tips.remove(tip)
-        self._tips.append(_Tip(number, response_id, messages, b"", prompt, stored.answer or b""))
-        del self._tips[:-MOST_TIPS]
+        over = tip if tip is not None and stored.messages_keep >= len(tip.stem) else None
+        self._hold(number, response_id, messages, b"", prompt, stored.answer, over)
+
+    def _hold(
+        self,
+        number: int,
+        response_id: str,
+        messages: bytes,
+        text: bytes,
+        prompt: bytes | None,
+        answer: bytes | None,
+        over: _Tip | None,
+    ) -> None:
+        """A new tip; `over` is one of which all is the new one's beginning."""
+        if over is not None:
+            self._tips.remove(over)
+        stem = memoryview(messages)[:-1]
+        self._tips.append(_Tip(number, response_id, messages, stem, text, prompt, answer or b""))
+        if len(self._tips) > MOST_TIPS:
+            del self._tips[0]
 
     def _nearest(self, messages: bytes) -> tuple[_Tip | None, int]:
         """The tip with the longest common beginning, if that is worth naming, and its length."""
@@ -178,11 +199,12 @@ class Lineage:
         for tip in reversed(self._tips):
             if length >= len(messages) - 1:
                 break  # none can have more in common
-            if len(tip.messages) - 1 <= length:
+            if len(tip.stem) <= length:
                 continue
-            # Neither's closing bracket: where the longer one has a comma, the shorter one ends.
-            shorter = min(len(tip.messages), len(messages)) - 1
-            same = _common(memoryview(tip.messages)[:shorter], messages)
+            if messages.startswith(tip.stem):
+                same = len(tip.stem)
+            else:
+                same = _common(tip.stem[: len(messages) - 1], messages)
             if same > length:
                 best, length = tip, same
         return best, 0 if best is None else length
@@ -207,12 +229,10 @@ def _common(one: bytes | memoryview, other: bytes, at: int = 0) -> int:
     return low
 
 
-def _has_answer(messages: bytes, keep: int, tip: _Tip) -> bool:
-    """Whether an answer stands in these messages behind all of the tip's."""
-    if keep < len(tip.messages) - 1:
-        return False
+def _begins_with_answer(rest: bytes) -> bool:
+    """Whether the rest of a list of messages begins with an answer."""
     try:
-        roles = _ROLES.decode(b"[" + messages[keep:].lstrip(b" \n\r\t,"))
+        roles = _ROLES.decode(b"[" + rest.lstrip(b" \n\r\t,"))
     except (ValueError, RecursionError):
         return False
     return bool(roles) and roles[0].role == "assistant"

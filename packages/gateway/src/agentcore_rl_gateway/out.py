@@ -33,12 +33,13 @@ class Out:
     """
 
     def __init__(self, request: Request, *, stream: bool, keep_alive_s: float) -> None:
-        self.stream = stream
         self._request = request
-        self._keep_alive_s = keep_alive_s
-        self._loop = asyncio.get_running_loop()
-        self._wrote = self._loop.time()
-        self._timer = self._loop.call_later(keep_alive_s, self._keep_alive) if stream else None
+        self._timer: asyncio.TimerHandle | None = None
+        if stream:
+            self._keep_alive_s = keep_alive_s
+            self._loop = asyncio.get_running_loop()
+            self._wrote = self._loop.time()
+            self._timer = self._loop.call_later(keep_alive_s, self._keep_alive)
 
     @property
     def gone(self) -> bool:

@@ -38,18 +38,18 @@ class _Sending:
                 return answer
             said = await answer.read(_MOST_OF_ERROR)
         except (Unreachable, AnswerBroken, AnswerSilent) as error:
-            await self._exchange.__aexit__()
+            self._exchange.end()
             raise self._upstream.refusal_of(error) or error from None
         except BaseException:
-            await self._exchange.__aexit__()
+            self._exchange.end()
             raise
-        await self._exchange.__aexit__()
+        self._exchange.end()
         raise refusal_of_engine(answer.status, said[:_MOST_OF_ERROR], answer.headers)
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._exchange.__aexit__()
+        self._exchange.end()
         refusal = self._upstream.refusal_of(error) if error is not None else None
         if refusal is not None:
             raise refusal from None

@@ -31,27 +31,28 @@ class Exchange:
         self._connection: Answering | None = None
 
     async def __aenter__(self) -> IncomingAnswer:
-        connection = self._connection = await self._client.connection()
+        connection = self._connection = self._client.kept() or await self._client.connection()
         try:
             return await connection.ask(self._head, self._body)
         except AnswerBroken:
-            self._end()
+            self.end()
             if not self._repeatable or connection.used == 1:
                 raise  # else it was closed while it was idle
         except BaseException:
-            self._end()
+            self.end()
             raise
-        connection = self._connection = await self._client.connection(fresh=True)
+        connection = self._connection = await self._client.connection()
         try:
             return await connection.ask(self._head, self._body)
         except BaseException:
-            self._end()
+            self.end()
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._end()
+        self.end()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Let the connection go: nothing more is read of the answer."""
         connection, self._connection = self._connection, None
         if connection is not None:
             self._client.done(connection)
@@ -107,18 +108,22 @@ class Client:
         self._idle.clear()
         await asyncio.sleep(0)  # transports close in the loop's next turn
 
-    async def connection(self, *, fresh: bool = False) -> Answering:
-        """One that carries nothing, kept or new.
-
-        Raises:
-            Unreachable: the server takes none.
-        """
-        while self._idle and not fresh:
+    def kept(self) -> Answering | None:
+        """A connection that was kept and carries nothing; None where there is none."""
+        while self._idle:
             connection = self._idle.pop()
             if connection.open and connection.loop.time() - connection.idle_since < _KEPT_S:
                 self._busy.add(connection)
                 return connection
             connection.cut()
+        return None
+
+    async def connection(self) -> Answering:
+        """A new connection.
+
+        Raises:
+            Unreachable: the server takes none.
+        """
         loop = asyncio.get_running_loop()
         name = self._host if self._tls is not None else None
         try:
