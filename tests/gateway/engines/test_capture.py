@@ -133,6 +133,25 @@ def test_logprobs_are_taken_wherever_they_stand(entries, text, fields, separator
     assert json.loads(finished.body) == said
 
 
+@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize("given", [[7, 8], None])
+def test_prompt_ids_of_another_object_are_carried(plain, last, given):
+    """A message's field of that name, before or behind the engine's own, goes on as it is."""
+    message = {"role": "assistant", "content": "ab", "prompt_token_ids": [1, 2, 3]}
+    entries = {"content": [{"token": "a", "logprob": -0.5}]}
+    choice = {"message": message, "token_ids": [1], "logprobs": entries, "finish_reason": "stop"}
+    said = {"id": "x", "choices": [choice], **({} if plain else {"other": 1})}
+    ids = {} if given is None else {"prompt_token_ids": given}
+    content = json.dumps({**said, **ids} if last else {**ids, **said}).encode()
+    ask = read_ask(json.dumps({"model": "m", "messages": USER}).encode(), model=None, sampling={})
+    finished = read_completion(content, ask)
+    told = None if finished.prompt is None else json.loads(b"[" + finished.prompt.text + b"]")
+    assert told == given
+    del choice["token_ids"]
+    assert json.loads(finished.body) == {**said, "choices": [{**choice, "logprobs": None}]}
+
+
 def test_logprobs_of_another_object_are_carried():
     """Where the choice has none, a field of that name elsewhere is the client's."""
     message = {"role": "assistant", "content": "ab", "audio": {"logprobs": {"content": [{"logprob": -1.0}]}}}

@@ -1,6 +1,6 @@
 """What an OpenAI-compatible server's answer says, and the same answer without the ids in it. No I/O.
 
-Many prompt ids are cut out of the bytes before these are read: at 32,000 ids that takes 40 microseconds where
+Prompt ids are cut out of the bytes before these are read: at 32,000 ids that takes 40 microseconds where
 reading them takes a millisecond. Messages are carried as they are.
 """
 
@@ -29,8 +29,6 @@ _CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _NULL = msgspec.Raw(b"null")
 # A key's closing quote cannot stand unescaped inside a string, so that no message's text looks like this.
 _NAMES = ((b'"prompt_token_ids"', re.compile(rb"\s*:\s*\[")), (b'"input_ids"', re.compile(rb"\s*:\s*\[")))
-_MANY = 2**15
-"""Bytes of an answer that are looked through for the prompt's ids before they are read."""
 
 
 class _Entry(msgspec.Struct, gc=False):  # it holds no cycle, and there is one for each sampled id
@@ -69,7 +67,7 @@ class _Tokens:
 def cut_prompt_ids(body: bytes) -> tuple[bytes, IdText | None]:
     """The body without the prompt's ids, and their text; None where it has none."""
     for name, opening in _NAMES:
-        at = body.find(name)
+        at = body.rfind(name)  # they are near the end, and a search from there leaps over digits
         found = opening.match(body, at + len(name)) if at >= 0 else None
         if found is not None:
             begin, end = found.end(), body.find(b"]", found.end())
@@ -83,34 +81,54 @@ def read_completion(content: bytes, ask: Ask) -> Finished:
     Raises:
         CallRefused: 502 when it is no chat completion with one choice.
     """
-    body, prompt = cut_prompt_ids(content) if len(content) > _MANY else (content, None)
-    finished = None if ask.logprobs else read_plain(body, prompt)
+    body, prompt = cut_prompt_ids(content)
+    finished = None if prompt is None or ask.logprobs else read_plain(body, prompt)
     if finished is None:
-        finished = _read_any(content, ask)
+        try:
+            finished = _read_any(content, ask)
+        except (ValueError, KeyError, RecursionError):
+            raise malformed(content) from None
     _mark(finished, ask)
     return finished
+
+
+def _opened(body: bytes) -> tuple[dict[str, msgspec.Raw], list[dict[str, msgspec.Raw]]]:
+    """A chat completion's top level, and its choices' with one choice."""
+    body.decode()  # raw values are not looked into, and must be UTF-8 all the same
+    top = _OBJECT.decode(body)
+    choices = _CHOICES.decode(top["choices"])
+    (choice,) = choices
+    if not bytes(choice["message"]).startswith(b"{"):
+        raise KeyError("message")
+    return top, choices
 
 
 def _read_any(content: bytes, ask: Ask) -> Finished:
     tokens = _Tokens()
     body, prompt = cut_prompt_ids(content)
-    try:
-        body.decode()
-        top = _OBJECT.decode(body)
-        choices = _CHOICES.decode(top["choices"])
-        (choice,) = choices
-        if not bytes(choice["message"]).startswith(b"{"):
-            raise KeyError("message")
-        _take(top, choice, tokens, keep_logprobs=ask.logprobs)
-        usage = msgspec.json.decode(top["usage"]) if "usage" in top else None
-    except (ValueError, KeyError, RecursionError):
-        raise malformed(content) from None
+    top, choices = _opened(body)
+    if prompt is not None and _listed(top, choices[0]) != b"[]":  # they were another object's
+        top, choices = _opened(content)
+        listed = _listed(top, choices[0])
+        prompt = IdText(listed[1:-1]) if listed.startswith(b"[") else None
+    (choice,) = choices
+    _take(top, choice, tokens, keep_logprobs=ask.logprobs)
+    usage = msgspec.json.decode(top["usage"]) if "usage" in top else None
     response_id = _string(top.get("id")) or new_id()
     top["id"] = msgspec.Raw(msgspec.json.encode(response_id))
     top["choices"] = msgspec.Raw(msgspec.json.encode(choices))
     finished = Finished(response_id, msgspec.json.encode(top), prompt=prompt)
     _join(finished, tokens, usage)
     return finished
+
+
+def _listed(top: dict[str, msgspec.Raw], choice: dict[str, msgspec.Raw]) -> bytes:
+    """The prompt's ids where an engine gives them; empty where it does not."""
+    for place in (top, choice):
+        if "prompt_token_ids" in place:
+            return bytes(place["prompt_token_ids"])
+    given = _OBJECT.decode(top["sglext"]) if "sglext" in top else {}
+    return bytes(given.get("input_ids", b""))
 
 
 class StreamedAnswer:

@@ -56,43 +56,37 @@ class _Completion(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _COMPLETION = msgspec.json.Decoder(_Completion)
+_NOTHING = Raw(b"[]")
 _ENCODER = msgspec.json.Encoder()
 
 
-def read_plain(content: bytes, prompt: IdText | None) -> Finished | None:
+def read_plain(content: bytes, prompt: IdText) -> Finished | None:
     """The answer in these bytes, without its ids and logprobs; None where it is not that plain.
 
     Args:
         content: one chat completion, JSON.
-        prompt: the prompt's ids where they were cut out of it.
+        prompt: the prompt's ids, cut out of it.
     """
     try:
         if not content.isascii():
             content.decode()  # raw values are not looked into, and must be UTF-8 all the same
         top = _COMPLETION.decode(content)
         (choice,) = top.choices
-        ids, said, given = choice.token_ids, choice.logprobs, top.prompt_token_ids
-        if said is None or isinstance(ids, UnsetType) or isinstance(given, UnsetType):
+        ids, said, listed = choice.token_ids, choice.logprobs, top.prompt_token_ids
+        if said is None or isinstance(ids, UnsetType) or isinstance(listed, UnsetType):
             return None
         logprobs = [entry.logprob for entry in said.content]
         answer = packed(ids)
     except (ValueError, RecursionError, OverflowError):
         return None
-    listed, message = bytes(given), bytes(choice.message)
-    if (
-        not top.id
-        or not logprobs
-        or len(logprobs) != len(ids)
-        or not message.startswith(b"{")
-        or not listed.startswith(b"[")
-        or (prompt is not None and listed != b"[]")
-    ):
+    whole = top.id and logprobs and len(logprobs) == len(ids) and bytes(choice.message).startswith(b"{")
+    if not whole or listed != _NOTHING:  # else the ids that were cut are another object's
         return None
     choice.token_ids, choice.logprobs, top.prompt_token_ids = UNSET, None, UNSET
     return Finished(
         top.id,
         _ENCODER.encode(top),
-        prompt=prompt or IdText(listed[1:-1]),
+        prompt=prompt,
         answer=answer,
         logprobs=array("d", logprobs).tobytes(),
     )
