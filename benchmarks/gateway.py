@@ -7,8 +7,10 @@ peers are rllm-model-gateway 0.1.0 (both stores) and LiteLLM's proxy 1.106.2, wh
 the gateway renders, in a conversation that sends back what was answered; the peer is the gateway of
 agentcore-rl-toolkit 0.2.0, and beside both stands what an engine pays that tokenises each prompt anew.
 
-A machine is never quiet: all are up at once and take turns in short rounds. CPU per call is the least of the
-rounds; added p50 and p99 are those over the relay's of the same round, the middle of all rounds.
+A machine is never quiet: all are up at once and take turns in short rounds. CPU per call is that of all
+rounds over their calls; beside it stands the least of the rounds, in which what a gateway does now and then
+(collects its garbage, say) may be missing. Added p50 and p99 are those over the relay's of the same round,
+the middle of all rounds.
 
     python benchmarks/gateway.py [--rounds N] [--only NAME ...]
 
@@ -45,22 +47,33 @@ TEXT = "word and " * 57  # 128 tokens of four characters
 
 @dataclass
 class Figures:
-    """Of one subject, by length and round: CPU ms per call, p50 and p99 ms.
+    """Of one subject, by length and round: CPU ms and calls, p50 and p99 ms.
 
     By round alone: calls/s of calls at once, and their CPU ms per call.
     """
 
     cpu: list[list[float]] = field(default_factory=lambda: [[] for _ in LENGTHS])
+    calls: list[list[int]] = field(default_factory=lambda: [[] for _ in LENGTHS])
     p50: list[list[float]] = field(default_factory=lambda: [[] for _ in LENGTHS])
     p99: list[list[float]] = field(default_factory=lambda: [[] for _ in LENGTHS])
     rate: list[float] = field(default_factory=list)
     cpu_at_once: list[float] = field(default_factory=list)
 
     def add(self, at: int, cpu: float, times: Sequence[float]) -> None:
-        """One round at one length."""
+        """One round at one length; `cpu` is that of all its calls."""
         self.cpu[at].append(cpu)
+        self.calls[at].append(len(times))
         self.p50[at].append(statistics.median(times))
         self.p99[at].append(sorted(times)[int(len(times) * 0.99)])
+
+    def per_call(self) -> list[float]:
+        """CPU ms per call, by length."""
+        return [sum(cpu) / sum(calls) for cpu, calls in zip(self.cpu, self.calls, strict=True)]
+
+    def least(self) -> list[float]:
+        """The same in the round with the least."""
+        rounds = zip(self.cpu, self.calls, strict=True)
+        return [min(one / calls for one, calls in zip(*each, strict=True)) for each in rounds]
 
 
 def body(tokens: int, number: int) -> bytes:
@@ -86,7 +99,7 @@ async def captured(all_of_them: dict[str, Running], rounds: int) -> dict[str, Fi
                 end, before = time.monotonic() + ROUND_S, one.cpu_ms()
                 while time.monotonic() < end or len(times) < FEWEST:
                     times.append((await one.call(contents[len(times) % 20]))[1])
-                figures[name].add(at, (one.cpu_ms() - before) / len(times), times)
+                figures[name].add(at, one.cpu_ms() - before, times)
     for _ in range(rounds):
         for name, one in all_of_them.items():
             rate, cpu = await _at_once(one)
@@ -132,7 +145,7 @@ async def conversed(all_of_them: dict[str, Running], rounds: int) -> dict[str, F
                     told = {key: answer[key] for key in ("role", "content") if key in answer}
                     talks[name] += [told, {"role": "user", "content": f"{turn} {TEXT}"}]
             for name in all_of_them:
-                figures[name].add(at, cpu[name] / TURNS, times[name])
+                figures[name].add(at, cpu[name], times[name])
     return figures
 
 
@@ -178,11 +191,11 @@ def row(name: str, *parts: Sequence[float], end: str = "") -> str:
 
 def show(title: str, figures: dict[str, Figures], relay: str) -> None:
     """A table of one mode."""
-    heads = ("CPU ms per call", "added p50 ms", "added p99 ms")
+    heads = ("CPU ms per call", "CPU ms, least round", "added p50 ms", "added p99 ms")
     lengths = "".join(f"{f'{length // 1000}k':>8}" for length in LENGTHS)
     more = f"   p50 ms, 1k  calls/s at {AT_ONCE}, 1k  CPU ms of these"
     print(f"{title:18}{'   '.join(f'{head:32}' for head in heads)}{more}")
-    print(f"{'':18}{'   '.join([lengths] * 3)}")
+    print(f"{'':18}{'   '.join([lengths] * 4)}")
     for name, mine in figures.items():
         added = [
             [
@@ -194,7 +207,7 @@ def show(title: str, figures: dict[str, Figures], relay: str) -> None:
         end = f"   {min(mine.p50[0]):10.2f}" + (
             f"  {max(mine.rate):18.0f}  {min(mine.cpu_at_once):15.2f}" if mine.rate else ""
         )
-        print(row(name, [min(rounds) for rounds in mine.cpu], *added, end=end))
+        print(row(name, mine.per_call(), mine.least(), *added, end=end))
     print(f"load average {os.getloadavg()[0]:.1f}", flush=True)
 
 
