@@ -1,7 +1,7 @@
 """An answer that has vLLM's fields alone, and ids, is read in one go. No I/O.
 
-A third of what a call costs at short prompts is the reading of its answer, and each further look at the same
-bytes costs as much again. What has other fields, or lacks some, is left to `capture_answer`.
+At short prompts nothing that the gateway does for a call takes longer than reading its answer, so that it is
+looked at once. What has other fields, or lacks some, is left to `capture_answer`.
 """
 
 from __future__ import annotations
