@@ -61,6 +61,8 @@ def test_the_control_route_publishes_at_a_boundary(serve):
         thread.join()
         assert said[0]["policy_version"] == 1
         assert desk.chat(key, [{"role": "user", "content": "now"}])[1]["policy_version"] == 2
+        huge = desk.send("POST", "/control/policy", {"version": 2**63}, desk.server.admin_key)
+        assert huge[0] == 400
         older = desk.send("POST", "/control/policy", {"version": 1}, desk.server.admin_key)
         assert older[0] == 409
 

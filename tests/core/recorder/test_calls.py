@@ -224,6 +224,9 @@ def test_calls_are_put_together_by_index():
         {"function_call": {"arguments": "}"}}
     )
     assert message_of(read(old))["function_call"] == {"name": "f", "arguments": "{}"}
+    odd = event({"tool_calls": [{"index": 0, "function": "f"}]})
+    odd += event({"tool_calls": [{"index": 0, "function": {"name": "g"}}]})
+    assert message_of(read(odd))["tool_calls"] == [{"function": {"name": "g"}}]
     listed = event({"reasoning_details": [{"text": "a"}]}) + event({"reasoning_details": [{"text": "b"}]})
     assert message_of(read(listed))["reasoning_details"] == [{"text": "a"}, {"text": "b"}]
 

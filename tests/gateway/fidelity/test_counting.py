@@ -12,7 +12,7 @@ LOG = [Answered([1, 2], [3, 4], [-0.1, -0.2]), Answered([1, 2, 3, 4, 5], [6], [-
 
 
 def _row(ids=(1, 2, 3, 4, 5, 6), mask=(0, 0, 1, 1, 0, 1), logprobs=(nan, nan, -0.1, -0.2, nan, -0.3)):
-    return Row(array("i", ids), array("b", mask), array("d", logprobs), (0, 1), ("a", "b"), None)
+    return Row(array("I", ids), array("b", mask), array("d", logprobs), (0, 1), ("a", "b"), None)
 
 
 def test_what_is_right_counts_nothing():

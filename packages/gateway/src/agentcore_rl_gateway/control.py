@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import math
 import re
 from typing import Any
 
@@ -106,6 +105,12 @@ class Control:
         sampling = asked.get("sampling") or {}
         if not isinstance(sampling, dict):
             raise CallRefused("`sampling` must be an object.", param="sampling")
+        try:
+            msgspec.msgpack.encode(sampling)  # as the log will
+        except (OverflowError, RecursionError):
+            raise CallRefused(
+                "`sampling` has an integer beyond 64 bits, or is nested too deeply.", param="sampling"
+            ) from None
         ttl = _seconds(asked, "ttl_s", _DEFAULT_TTL_S, _LONGEST_TTL_S)
         key, opened = self._calls.sessions.open(name, ttl_s=ttl, model=model, sampling=sampling)
         self._calls.log.append(opened)
@@ -127,8 +132,8 @@ class Control:
                 raise _still_inside(gate.inside, timeout)
         elif not action:
             version = asked.get("version")
-            if not isinstance(version, int) or isinstance(version, bool) or version < 0:
-                raise CallRefused("`version` must be an integer from 0.", param="version")
+            if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < 2**63:
+                raise CallRefused("`version` must be an integer from 0, of at most 63 bits.", param="version")
             if gate.version is not None and version < gate.version:
                 raise CallRefused(
                     f"Version {gate.version} is in force and {version} is older: versions only rise.",
@@ -159,8 +164,8 @@ def _object(body: bytes) -> dict[str, Any]:
 
 def _seconds(asked: dict[str, Any], name: str, default: float, most: float) -> float:
     value = asked.get(name, default)
-    fits = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    if not fits or not 0 < value <= most:
+    fits = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
+    if not fits:
         raise CallRefused(f"`{name}` must be seconds above 0 and up to {most:g}.", param=name)
     return float(value)
 

@@ -122,6 +122,10 @@ class TokenIn:
         """All pieces of one answer, joined; a client that streams hears of them as they come."""
         whole = Piece([])
         async for piece in self.engine.sample(prompt, terms, model=call.ask.model, pieces=call.ask.stream):
+            try:
+                packed(piece.ids)
+            except (OverflowError, TypeError):
+                raise broke_off("The engine sampled what is no token id: see its log.") from None
             whole.ids += piece.ids
             whole.entries += piece.entries
             whole.finish_reason = piece.finish_reason or whole.finish_reason

@@ -63,8 +63,8 @@ def nodes_of(turns: Iterable[PastTurn], session: Session) -> list[Node]:
         node = Node(
             id=len(nodes),
             parent=parent,
-            added=array("i", prompt[before:]),
-            answer=array("i", turn.answer),
+            added=array("I", prompt[before:]),
+            answer=array("I", turn.answer),
             logprobs=None if values is None else array("d", [math.nan if v is None else v for v in values]),
             depth=0,
             place=0,

@@ -39,7 +39,9 @@ class Deltas:
             if key == "index":
                 continue
             if key == "function" and isinstance(value, dict):
-                function = slot.setdefault("function", {})
+                function = slot.get("function")
+                if not isinstance(function, dict):
+                    function = slot["function"] = {}
                 for name, part in value.items():
                     if isinstance(part, str) and isinstance(function.get(name), str):
                         function[name] += part

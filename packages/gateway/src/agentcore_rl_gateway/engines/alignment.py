@@ -66,9 +66,13 @@ def _walk(ids: Sequence[int], entries: Sequence[tuple[int | None, Any]]) -> list
 
 
 def _logprob(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if value <= ROUNDING else None
+    try:
+        number = float(value)
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return number if math.isfinite(number) and number <= ROUNDING else None
 
 
 def spans(values: Sequence[float | None]) -> list[tuple[int, int]]:

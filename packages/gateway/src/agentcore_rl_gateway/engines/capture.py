@@ -173,7 +173,10 @@ class Capture:
         large = len(content) > _LARGE_ANSWER
         finished = await asyncio.to_thread(_read, content, ask) if large else _read(content, ask)
         if ask.stream:
-            parts = list(chunks_of(msgspec.json.decode(finished.body), usage=ask.usage))
+            try:
+                parts = list(chunks_of(msgspec.json.decode(finished.body), usage=ask.usage))
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                raise malformed(content) from None  # it cannot be said in pieces
             finished.chunks = [msgspec.json.encode(part) for part in parts]
             finished.last = len(parts) - (2 if ask.usage else 1)
         return finished

@@ -119,12 +119,12 @@ class History:
         offered = tools_form(tools)
         walk = self._walk(messages, offered)
         ids, parent, reason = self._render(walk, messages, tools)
-        new = array("i", ids)
+        new = array("I", ids)
         if parent is not None:
             parent.continued = True
             before = len(ids)
             line = chain(self._nodes, parent.id)
-            whole: array[int] = array("i")
+            whole: array[int] = array("I")
             for node in line:
                 whole.extend(node.added)
                 whole.extend(node.answer)
@@ -198,7 +198,7 @@ class History:
             id=len(self._nodes),
             parent=plan.parent,
             added=plan.new,
-            answer=array("i", answer_ids),
+            answer=array("I", answer_ids),
             logprobs=values,
             depth=plan.depth,
             place=plan.place,

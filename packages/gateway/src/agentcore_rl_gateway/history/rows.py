@@ -137,7 +137,7 @@ def rows_of(nodes: Sequence[Node]) -> list[Row]:
     lines = [chain(nodes, leaf.id) for leaf in leaves]
     made = []
     for line in lines:
-        ids: array[int] = array("i")
+        ids: array[int] = array("I")
         for node in line:
             ids.extend(node.added)
             ids.extend(node.answer)
