@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentcore_rl.recorder.token_ids import common_length
-from agentcore_rl_gateway.lineage import IdText, Lineage, packed, packed_text, unpacked
+from agentcore_rl_gateway.lineage import MOST_TIPS, IdText, Lineage, packed, packed_text, unpacked
 
 
 @given(st.binary(max_size=60), st.binary(max_size=60), st.binary(max_size=60))
@@ -55,7 +55,7 @@ def test_any_tree_of_conversations_can_be_rebuilt(as_text, separator):
         assert list(unpacked(rebuilt)) == ids
         stored.append((whole, rebuilt, packed(answer)))
         conversations.append((texts, [*ids, *answer]))
-    assert len(lineage) <= 8
+    assert len(lineage) <= MOST_TIPS
 
 
 def test_a_conversation_costs_what_it_adds():

@@ -90,7 +90,7 @@ def test_a_message_that_spells_ids_is_not_cut():
     """Only a key of the answer is taken for the prompt's ids, never a message's text that looks like one."""
     body = json.dumps({"content": '"prompt_token_ids":[1]', "prompt_token_ids": [7, 8]}).encode()
     rest, ids = cut_prompt_ids(body)
-    assert json.loads(rest) == {"content": '"prompt_token_ids":[1]', "prompt_token_ids": []}
+    assert json.loads(rest) == {"content": '"prompt_token_ids":[1]', "prompt_token_ids": -1}
     assert ids is not None
     assert json.loads(b"[" + ids.text + b"]") == [7, 8]
 
@@ -121,11 +121,11 @@ def test_logprobs_are_taken_wherever_they_stand(entries, text, fields, separator
     logprobs = {"content": entries, "refusal": None}
     choice = {"message": message, "token_ids": list(range(len(entries))), "finish_reason": "stop"}
     choice = {**choice, "logprobs": logprobs} if last else {"logprobs": logprobs, **choice}
-    said = _completion(choices=[choice])
+    said = _completion(choices=[choice], usage={"completion_tokens": len(entries)})
     asked = {"model": "m", "messages": USER, **({"logprobs": True} if wanted else {})}
     ask = read_ask(json.dumps(asked).encode(), model=None, sampling={})
     content = json.dumps(said, separators=separators, ensure_ascii=not last).encode()
-    finished = read_completion(content, ask)
+    finished = read_completion(content, ask, str)
     assert list(unpacked(finished.answer)) == choice.pop("token_ids")
     told = struct.unpack(f"<{len(entries)}d", finished.logprobs)
     assert told == tuple(entry["logprob"] for entry in entries)
@@ -141,15 +141,121 @@ def test_prompt_ids_of_another_object_are_carried(plain, last, given):
     message = {"role": "assistant", "content": "ab", "prompt_token_ids": [1, 2, 3]}
     entries = {"content": [{"token": "a", "logprob": -0.5}]}
     choice = {"message": message, "token_ids": [1], "logprobs": entries, "finish_reason": "stop"}
-    said = {"id": "x", "choices": [choice], **({} if plain else {"other": 1})}
+    said = {"id": "x", "choices": [choice], "usage": {"completion_tokens": 1}}
+    said |= {} if plain else {"other": 1}
     ids = {} if given is None else {"prompt_token_ids": given}
     content = json.dumps({**said, **ids} if last else {**ids, **said}).encode()
     ask = read_ask(json.dumps({"model": "m", "messages": USER}).encode(), model=None, sampling={})
-    finished = read_completion(content, ask)
+    finished = read_completion(content, ask, str)
     told = None if finished.prompt is None else json.loads(b"[" + finished.prompt.text + b"]")
     assert told == given
     del choice["token_ids"]
     assert json.loads(finished.body) == {**said, "choices": [{**choice, "logprobs": None}]}
+
+
+@pytest.mark.parametrize("value", ["prompt_token_ids", {"prompt_token_ids": [[1], 2]}])
+def test_prompt_ids_are_found_whatever_else_is_called_so(value):
+    """A text that is their name, and lists of lists of that name, hide nothing."""
+    choice = {"message": {"content": "a", "x": value}, "token_ids": [1], "finish_reason": "stop"}
+    content = json.dumps({"prompt_token_ids": [7, 8], "id": "x", "choices": [choice]}).encode()
+    ask = read_ask(json.dumps({"model": "m", "messages": USER}).encode(), model=None, sampling={})
+    finished = read_completion(content, ask, str)
+    assert json.loads(b"[" + finished.prompt.text + b"]") == [7, 8]
+    assert json.loads(finished.body)["choices"][0]["message"] == choice["message"]
+
+
+@pytest.mark.parametrize("nested", [{"prompt_token_ids": [9, 9]}, {"x": [{"input_ids": [9, 9]}]}])
+@pytest.mark.parametrize("where", [0, 1, None])
+def test_a_delta_that_has_prompt_ids_is_carried(serve, nested, where):
+    """In a stream only the engine's own field has the ids of the prompt."""
+
+    def chunk(delta, ids, **more):
+        choice = {"index": 0, "delta": delta, "token_ids": ids, "finish_reason": None, **more}
+        return {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
+
+    def answer(_, body):
+        if not body.get("stream"):
+            said = _completion(prompt_token_ids=[1])
+            said["choices"][0]["token_ids"] = [1, 2, 3]
+            return 200, {"content-type": "application/json"}, json.dumps(said).encode()
+        chunks = [chunk({"content": "a", **nested}, [5]), chunk({"content": "b"}, [6])]
+        chunks.append(chunk({}, [], finish_reason="stop"))
+        if where is not None:
+            chunks[where]["prompt_token_ids"] = [1, 2, 3]
+        told = b"".join(b"data: " + json.dumps(one).encode() + b"\n\n" for one in chunks)
+        return 200, {"content-type": "text/event-stream"}, told + b"data: [DONE]\n\n"
+
+    with EngineServer(answer) as server:
+        desk = serve(server.url + "/v1")
+        said = desk.chat(desk.open(), USER, stream=True, h_agentcore_rl_tokens="new")[1]
+    chunks = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: {")]
+    assert chunks[0]["choices"][0]["delta"] == {"content": "a", **nested}
+    tokens = chunks[-1]["agentcore_rl"]
+    assert tokens["prompt_new"] == (None if where is None else [1, 2, 3])
+    assert tokens["answer"] == [5, 6]
+    assert tokens["remarks"] == (["no_prompt_ids"] if where is None else [])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_has_an_id_of_its_own(serve, stream):
+    """An engine that gives all answers one id mixes no rows up."""
+    sampled = iter(range(100))
+
+    def answer(_, body):
+        number = next(sampled)
+        said = _completion(id="same", prompt_token_ids=[1, 2, 3] if number < 3 else [1, 2, 3, 10, 11, 40])
+        ids = [10 + number - 1, 11]
+        said["usage"]["completion_tokens"] = 2
+        said["choices"][0] |= {"token_ids": ids, "logprobs": {"content": [{"logprob": -0.5}] * 2}}
+        if not body.get("stream"):
+            return 200, {"content-type": "application/json"}, json.dumps(said).encode()
+        said["choices"][0]["delta"] = said["choices"][0].pop("message")
+        told = b"data: " + json.dumps(said).encode() + b"\n\ndata: [DONE]\n\n"
+        return 200, {"content-type": "text/event-stream"}, told
+
+    with EngineServer(answer) as server:
+        desk = serve(server.url + "/v1")
+        key = desk.open()
+        said = [desk.chat(key, USER, stream=stream)[1] for _ in range(2)]
+        more = [*USER, {"role": "assistant", "content": "ab"}, {"role": "user", "content": "on"}]
+        said.append(desk.chat(key, more, stream=stream)[1])
+        rows = desk.control("GET", "/sessions/r1/rows")
+    told = [json.loads(one.splitlines()[0][6:]) if stream else one for one in said]
+    assert len({one["id"] for one in told}) == 3
+    answers = {one["id"]: [10 + at, 11] for at, one in enumerate(told)}
+    for row in rows["rows"]:
+        for name in row["response_ids"]:
+            assert row["ids"][-2:] == answers[name]
+    assert [1, 2, 3, 10, 11, 40, 12, 11] in [row["ids"] for row in rows["rows"]]
+    assert rows["account"]["holds"]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "remark"),
+    [
+        ({"finish_reason": "abort"}, 502, None),
+        ({"finish_reason": None}, 502, None),
+        ({"token_ids": [1]}, 200, "token_ids_incomplete"),
+        ({"token_ids": []}, 200, "token_ids_incomplete"),
+    ],
+)
+def test_what_an_engine_contradicts_does_not_train(serve, change, status, remark):
+    """An answer that was given up is a 502; ids that are fewer than the usage says are none."""
+
+    def answer(_, body):
+        said = _completion(prompt_token_ids=[1, 2, 3])
+        said["choices"][0] |= {"token_ids": [1, 2, 3], "logprobs": {"content": [{"logprob": -0.5}] * 3}}
+        said["choices"][0] |= change if "tools" in body else {}
+        return 200, {"content-type": "application/json"}, json.dumps(said).encode()
+
+    with EngineServer(answer) as server:
+        desk = serve(server.url + "/v1")
+        got, said, _ = desk.chat(desk.open(), USER, tools=[], h_agentcore_rl_tokens="new")
+        rows = desk.control("GET", "/sessions/r1/rows")
+    assert got == status
+    assert rows["rows"] == []
+    if remark is not None:
+        assert remark in said["agentcore_rl"]["remarks"]
 
 
 def test_logprobs_of_another_object_are_carried():
@@ -157,6 +263,6 @@ def test_logprobs_of_another_object_are_carried():
     message = {"role": "assistant", "content": "ab", "audio": {"logprobs": {"content": [{"logprob": -1.0}]}}}
     said = _completion(choices=[{"message": message, "token_ids": [1], "finish_reason": "stop"}])
     ask = read_ask(json.dumps({"model": "m", "messages": USER}).encode(), model=None, sampling={})
-    finished = read_completion(json.dumps(said).encode(), ask)
+    finished = read_completion(json.dumps(said).encode(), ask, str)
     assert json.loads(finished.body)["choices"][0]["message"] == message
     assert finished.logprobs is None

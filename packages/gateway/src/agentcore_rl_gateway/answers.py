@@ -28,6 +28,10 @@ __all__ = [
 
 DONE = b"data: [DONE]\n\n"
 """What ends a stream."""
+# What a chunk says in a way of its own; all else of an answer goes on as it is.
+_OWN_TOP = frozenset({"id", "created", "model", "object", "choices", "usage"})
+_OWN_CHOICE = frozenset({"index", "message", "finish_reason", "logprobs"})
+_OWN_MESSAGE = frozenset({"role", "content", "tool_calls"})
 _CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -83,9 +87,11 @@ def chunks_of(answer: Mapping[str, Any], *, usage: bool, said: str | None = None
         said: content that was streamed already, the role with it; None when nothing was.
     """
     head = {name: answer.get(name) for name in ("id", "created", "model")}
+    head |= {name: value for name, value in answer.items() if name not in _OWN_TOP and value is not None}
     head["object"] = "chat.completion.chunk"
     choice = answer["choices"][0]
     message = choice["message"]
+    more = {name: value for name, value in choice.items() if name not in _OWN_CHOICE and value is not None}
 
     def chunk(delta: Mapping[str, Any], reason: str | None = None, logprobs: Any = None) -> dict[str, Any]:
         spoken = {"index": 0, "delta": delta, "finish_reason": reason, "logprobs": logprobs}
@@ -93,15 +99,17 @@ def chunks_of(answer: Mapping[str, Any], *, usage: bool, said: str | None = None
 
     if said is None:
         yield chunk({"role": "assistant", "content": "" if message.get("content") is not None else None})
-    for name in ("reasoning_content", "reasoning", "refusal"):
-        if message.get(name):
-            yield chunk({name: message[name]})
+    for name, value in message.items():
+        if name not in _OWN_MESSAGE and value:
+            yield chunk({name: value})
     rest = (message.get("content") or "")[len(said or "") :]
     if rest:
         yield chunk({"content": rest})
     for index, call in enumerate(message.get("tool_calls") or ()):
         yield chunk({"tool_calls": [{"index": index, **call}]})
-    yield chunk({}, choice["finish_reason"], choice.get("logprobs"))
+    last = chunk({}, choice["finish_reason"], choice.get("logprobs"))
+    last["choices"][0] |= more
+    yield last
     if usage:
         yield {**head, "choices": [], "usage": answer.get("usage")}
 

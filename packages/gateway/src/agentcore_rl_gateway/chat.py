@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import uuid
-import zlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +12,7 @@ import msgspec
 
 from agentcore_rl_gateway.refusals import CallRefused, unsupported
 
-__all__ = ["MODEL_ALIAS", "Ask", "new_id", "read_ask"]
+__all__ = ["MODEL_ALIAS", "NOT_SAMPLING", "Ask", "new_id", "read_ask"]
 
 MODEL_ALIAS = "policy"
 """The model name that agents may use for whatever their session allows."""
@@ -30,8 +30,12 @@ _NEVER = {
     "truncate_prompt_tokens": "a prompt that is cut is not the one that was sent",
     "functions": "it is superseded; send `tools`",
     "function_call": "it is superseded; send `tool_choice`",
+    "request_id": "an answer's id is the engine's to give",
+    "rid": "an answer's id is the engine's to give",
 }
 _AGENTS_OWN = {"messages", "tools", "stream", "stream_options", "n", "model"}
+NOT_SAMPLING = frozenset(_NEVER) | _AGENTS_OWN
+"""Fields of a request that no session may decide."""
 
 
 class Ask(msgspec.Struct):
@@ -47,7 +51,7 @@ class Ask(msgspec.Struct):
         ids: the client wants every id of prompt and answer (vLLM's `return_token_ids`).
         tokens: the client wants what a record lacks (`agentcore_rl` in the answer).
         call_id: its idempotency id; empty for none.
-        checksum: crc32 of the request's bytes; 0 without an idempotency id.
+        checksum: the first 64 bits of sha256 of the request's bytes; 0 without an idempotency id.
     """
 
     fields: dict[str, msgspec.Raw]
@@ -122,7 +126,7 @@ def read_ask(body: bytes, *, model: str | None, sampling: Mapping[str, Any], cal
         logprobs="logprobs" in fields and _read(fields, "logprobs", bool),
         ids="return_token_ids" in fields and _read(fields, "return_token_ids", bool),
         call_id=call_id,
-        checksum=zlib.crc32(body) if call_id else 0,
+        checksum=int.from_bytes(hashlib.sha256(body).digest()[:8]) if call_id else 0,
     )
 
 
@@ -134,8 +138,6 @@ def _refuse_unsupported(fields: Mapping[str, msgspec.Raw]) -> None:
 
 def _override(fields: dict[str, msgspec.Raw], sampling: Mapping[str, Any]) -> None:
     for name, value in sampling.items():
-        if name in _AGENTS_OWN:
-            continue
         fields.pop(_SAME.get(name, ""), None)
         if value is None:
             fields.pop(name, None)

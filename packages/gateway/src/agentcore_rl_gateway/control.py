@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from agentcore_rl_gateway.calls import Calls
-from agentcore_rl_gateway.log import PolicySet
+from agentcore_rl_gateway.chat import NOT_SAMPLING
+from agentcore_rl_gateway.log import PolicySet, SessionClosed
 from agentcore_rl_gateway.refusals import CallRefused, Reply
 from agentcore_rl_gateway.training import rows_told
 
@@ -43,11 +44,11 @@ class Control:
         self._calls = calls
         self._admin_key = admin_key.encode()
 
-    async def answer(self, method: str, path: str, key: str, body: bytes) -> Reply:
-        """Answer one request.
+    def admit(self, key: str) -> None:
+        """Let the trainer's side in.
 
         Raises:
-            CallRefused: a wrong key, path or body.
+            CallRefused: 401 for another key.
         """
         if not hmac.compare_digest(key.encode("utf-8", "surrogatepass"), self._admin_key):
             raise CallRefused(
@@ -56,6 +57,13 @@ class Control:
                 kind="authentication_error",
                 code="invalid_admin_key",
             )
+
+    async def answer(self, method: str, path: str, body: bytes) -> Reply:
+        """Answer one request of whoever was let in.
+
+        Raises:
+            CallRefused: a wrong path or body.
+        """
         parts = path.strip("/").split("/")[1:]
         if parts[:1] == ["sessions"]:
             return await self._sessions(method, "/".join(parts[1:]), body)
@@ -87,7 +95,9 @@ class Control:
             return _json(200, session.summary())
         if method == "DELETE":
             summary = session.summary() | {"closed": "revoked"}
-            self._calls.log.append(sessions.close(session, "revoked"))
+            # Where it does not get into the log it stays open, or it would be back after a restart.
+            self._calls.log.append(SessionClosed(session.id, "revoked"))
+            sessions.close(session, "revoked")
             return _json(200, summary)
         raise _wrong_method(method, "GET, DELETE")
 
@@ -105,6 +115,9 @@ class Control:
         sampling = asked.get("sampling") or {}
         if not isinstance(sampling, dict):
             raise CallRefused("`sampling` must be an object.", param="sampling")
+        refused = sorted(NOT_SAMPLING & sampling.keys())
+        if refused:
+            raise CallRefused(f"{', '.join(refused)} cannot be decided for a session.", param="sampling")
         try:
             msgspec.msgpack.encode(sampling)  # as the log will
         except (OverflowError, RecursionError):
@@ -131,25 +144,31 @@ class Control:
             if not await gate.hold(timeout):
                 raise _still_inside(gate.inside, timeout)
         elif not action:
-            version = asked.get("version")
-            if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < 2**63:
-                raise CallRefused("`version` must be an integer from 0, of at most 63 bits.", param="version")
-            if gate.version is not None and version < gate.version:
-                raise CallRefused(
-                    f"Version {gate.version} is in force and {version} is older: versions only rise.",
-                    status=409,
-                    param="version",
-                )
-            held = gate.held
-            if not await gate.hold(timeout):
-                if not held:
-                    gate.release()
-                raise _still_inside(gate.inside, timeout)
-            self._calls.log.append(PolicySet(version))
-            gate.publish(version)
+            await self._publish(asked.get("version"), within_s=timeout)
         else:
             raise _nothing(f"/control/policy/{action}")
         return _json(200, {"version": gate.version, "held": gate.held, "inside": gate.inside})
+
+    async def _publish(self, version: Any, *, within_s: float) -> None:
+        gate = self._calls.gate
+        if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < 2**63:
+            raise CallRefused("`version` must be an integer from 0, of at most 63 bits.", param="version")
+        if gate.version is not None and version < gate.version:
+            raise CallRefused(
+                f"Version {gate.version} is in force and {version} is older: versions only rise.",
+                status=409,
+                param="version",
+            )
+        held = gate.held
+        try:
+            if not await gate.hold(within_s):
+                raise _still_inside(gate.inside, within_s)
+            self._calls.log.append(PolicySet(version))
+        except BaseException:
+            if not held:
+                gate.release()
+            raise
+        gate.publish(version)
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import msgspec
 
 __all__ = ["IdText", "Lineage", "Placed", "packed", "packed_text", "unpacked"]
 
-MOST_TIPS = 8
+MOST_TIPS = 64
 """Conversations of a session that are held at once; of more, the oldest is stored whole when it goes on."""
 
 _PART_BYTES = 2**18

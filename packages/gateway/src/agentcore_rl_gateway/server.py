@@ -16,6 +16,7 @@ from agentcore_rl_gateway.calls import Calls
 from agentcore_rl_gateway.chat import Ask, read_ask
 from agentcore_rl_gateway.control import Control
 from agentcore_rl_gateway.http.request import ClientLeft, Request
+from agentcore_rl_gateway.log import SessionClosed
 from agentcore_rl_gateway.out import Out
 from agentcore_rl_gateway.refusals import CallRefused, Reply
 from agentcore_rl_gateway.sessions import Session
@@ -27,6 +28,7 @@ logger = logger_of(__name__)
 _READ_ON = 64 * 2**20
 """Bytes beyond the bound that are read and dropped: a client that still sends would not see its refusal."""
 _LARGE_BODY = 2**20
+_LONGEST_CALL_ID = 255
 TOKENS_HEADER = b"agentcore-rl-tokens"
 """A client that sends `new` in it gets what a record lacks in its answers."""
 
@@ -108,8 +110,9 @@ class Gateway:
         while True:
             await asyncio.sleep(self.bounds.sweep_s)
             for session in self.calls.sessions.expired():
+                self.calls.sessions.close(session, "expired")
                 try:
-                    self.calls.log.append(self.calls.sessions.close(session, "expired"))
+                    self.calls.log.append(SessionClosed(session.id, "expired"))
                 except OSError as error:
                     logger.error("the end of session %s is not in the log: %s", session.id, error)
 
@@ -117,8 +120,9 @@ class Gateway:
 
     async def _other(self, method: str, path: str, request: Request) -> Reply:
         if path.startswith("/control/") or path == "/control":
+            self._control.admit(_bearer(request))
             body = await self._body(request)
-            return await self._control.answer(method, path, _bearer(request), body)
+            return await self._control.answer(method, path, body)
         pages = {"/healthz": self._health, "/metrics": self._metrics, "/v1/models": self._models}
         page = pages.get(path)
         if page is None:
@@ -183,7 +187,9 @@ class Gateway:
                 body = await self._body(request)
             if len(body) >= DENSE_FROM:
                 await refuse_dense(body)
-            call_id = request.header(b"idempotency-key")[:200]
+            call_id = request.header(b"idempotency-key")
+            if len(call_id) > _LONGEST_CALL_ID:
+                raise CallRefused(f"An Idempotency-Key has at most {_LONGEST_CALL_ID} characters.")
             ask = (
                 _ask(body, session, call_id)
                 if len(body) <= _LARGE_BODY

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agentcore_rl.witness import combined_digest, turn_digest
+from agentcore_rl_gateway.chat import new_id
 from agentcore_rl_gateway.lineage import Lineage
-from agentcore_rl_gateway.log import CallAnswered, CallFailed, Place, SessionClosed, SessionOpened
+from agentcore_rl_gateway.log import CallAnswered, CallFailed, Place, SessionOpened
 from agentcore_rl_gateway.refusals import CallRefused
 
 __all__ = ["Counts", "Session", "Sessions", "key_digest"]
@@ -88,6 +89,7 @@ class Session:
     memory: Any = None
     restored: bool = False
     closed: str | None = None
+    _claimed: dict[str, int] = field(default_factory=dict)
     _turns: dict[str, bytes] = field(default_factory=dict)
 
     def begin(self) -> int:
@@ -96,9 +98,22 @@ class Session:
         self.calls += 1
         return number
 
+    def claim(self, response_id: str, number: int) -> str:
+        """The id of a call's answer: this one, or one of ours where another answer of the session has it.
+
+        Engines may be told which id to give, or have one for all; rows and digests tell answers by theirs.
+        From any thread.
+        """
+        if response_id and self._claimed.setdefault(response_id, number) == number:
+            return response_id
+        own = new_id()
+        self._claimed[own] = number
+        return own
+
     def answered(self, entry: CallAnswered, place: Place) -> None:
         """A call is in the log with its whole answer."""
         self.calls = max(self.calls, entry.number + 1)
+        self._claimed[entry.response_id] = entry.number
         self.numbers[entry.number] = place
         if entry.call_id:
             self.places[entry.call_id] = place
@@ -227,7 +242,7 @@ class Sessions:
             code="invalid_api_key",
         )
 
-    def close(self, session: Session, reason: str) -> SessionClosed:
+    def close(self, session: Session, reason: str) -> None:
         """End a session: its key is refused from now on, its calls are broken off, its memory is freed."""
         self._by_digest.pop(session.digest, None)
         self._by_id.pop(session.id, None)
@@ -236,9 +251,9 @@ class Sessions:
             task.cancel()
         session.places.clear()
         session.numbers.clear()
+        session._claimed.clear()
         session.lineage = Lineage()
         session.memory = None
-        return SessionClosed(session.id, reason)
 
     def expired(self) -> list[Session]:
         """Those whose time is over."""

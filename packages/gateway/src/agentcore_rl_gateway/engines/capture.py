@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from agentcore_rl_gateway.answers import chunks_of
 from agentcore_rl_gateway.call import Call, Finished
 from agentcore_rl_gateway.chat import Ask
 from agentcore_rl_gateway.engines.capture_answer import StreamedAnswer, read_completion
+from agentcore_rl_gateway.engines.plain_answer import Claim
 from agentcore_rl_gateway.engines.upstream import Events, Upstream, malformed
 from agentcore_rl_gateway.lineage import IdText, packed_text
 from agentcore_rl_gateway.refusals import CallRefused
@@ -118,6 +120,7 @@ class Capture:
         try:
             choice = answer["choices"][0]
             entries = (choice.get("logprobs") or {}).get("content") or []
+            ids = [entry.get("id") for entry in entries]
         except (LookupError, TypeError, AttributeError):
             raise malformed(msgspec.json.encode(answer)) from None
         if dialect is _VLLM and isinstance(choice.get("token_ids"), list):
@@ -125,7 +128,7 @@ class Capture:
         given = answer.get("sglext")
         if dialect is _SGLANG and isinstance(given, dict) and "output_ids" in given:
             return dialect
-        if dialect is _LOGPROBS and entries and all(isinstance(entry.get("id"), int) for entry in entries):
+        if dialect is _LOGPROBS and ids and all(isinstance(one, int) for one in ids):
             return dialect
         return dialect if dialect is _NONE else None
 
@@ -171,7 +174,9 @@ class Capture:
                 return await self._streamed(call, response.pieces())
             content = await response.read()
         large = len(content) > _LARGE_ANSWER
-        finished = await asyncio.to_thread(_read, content, ask) if large else _read(content, ask)
+        claim = functools.partial(call.session.claim, number=call.number)
+        read = functools.partial(_read, content, ask, claim)
+        finished = await asyncio.to_thread(read) if large else read()
         if ask.stream:
             try:
                 parts = list(chunks_of(msgspec.json.decode(finished.body), usage=ask.usage))
@@ -182,7 +187,8 @@ class Capture:
         return finished
 
     async def _streamed(self, call: Call, content: Any) -> Finished:
-        events, answer = Events(), StreamedAnswer(call.ask)
+        claim = functools.partial(call.session.claim, number=call.number)
+        events, answer = Events(), StreamedAnswer(call.ask, claim)
 
         async def take(payloads: list[bytes]) -> None:
             for payload in payloads:
@@ -199,8 +205,8 @@ class Capture:
         return answer.finish()
 
 
-def _read(content: bytes, ask: Ask) -> Finished:
-    finished = read_completion(content, ask)
+def _read(content: bytes, ask: Ask, claim: Claim) -> Finished:
+    finished = read_completion(content, ask, claim)
     if len(content) > _LARGE_ANSWER and isinstance(finished.prompt, IdText):
         with contextlib.suppress(ValueError, OverflowError):  # whoever places the call says what is wrong
             finished.prompt = packed_text(finished.prompt.text)

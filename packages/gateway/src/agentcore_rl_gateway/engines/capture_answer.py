@@ -15,16 +15,17 @@ import msgspec
 from agentcore_rl.recorder.deltas import Deltas
 from agentcore_rl_gateway.answers import completion, packed_doubles
 from agentcore_rl_gateway.call import Finished
-from agentcore_rl_gateway.chat import Ask, new_id
+from agentcore_rl_gateway.chat import Ask
 from agentcore_rl_gateway.engines.alignment import align
-from agentcore_rl_gateway.engines.plain_answer import read_plain
-from agentcore_rl_gateway.engines.upstream import malformed
+from agentcore_rl_gateway.engines.plain_answer import CUT, GIVEN_UP, Claim, read_plain
+from agentcore_rl_gateway.engines.upstream import broke_off, malformed
 from agentcore_rl_gateway.lineage import IdText, packed
 from agentcore_rl_gateway.refusals import CallRefused
 
 __all__ = ["StreamedAnswer", "cut_prompt_ids", "read_completion"]
 
 _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_MAYBE_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _CHOICES = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _NULL = msgspec.Raw(b"null")
 # A key's closing quote cannot stand unescaped inside a string, so that no message's text looks like this.
@@ -65,27 +66,38 @@ class _Tokens:
 
 
 def cut_prompt_ids(body: bytes) -> tuple[bytes, IdText | None]:
-    """The body without the prompt's ids, and their text; None where it has none."""
+    """The body with `CUT` in place of the prompt's ids, and their text; None where it has none.
+
+    They may be those of another object, such as a message's field of that name: whoever reads the body must
+    look whether `CUT` stands where the engine gives its ids.
+    """
     for name, opening in _NAMES:
         at = body.rfind(name)  # they are near the end, and a search from there leaps over digits
         found = opening.match(body, at + len(name)) if at >= 0 else None
         if found is not None:
             begin, end = found.end(), body.find(b"]", found.end())
-            return (body, None) if end < 0 else (body[:begin] + body[end:], IdText(body[begin:end]))
+            if end < 0:
+                return body, None
+            return body[: begin - 1] + CUT + body[end + 1 :], IdText(body[begin:end])
     return body, None
 
 
-def read_completion(content: bytes, ask: Ask) -> Finished:
+def read_completion(content: bytes, ask: Ask, claim: Claim) -> Finished:
     """The answer of a call that was not streamed.
 
+    Args:
+        content: as the server sent it.
+        ask: what was asked for.
+        claim: gives the id that the answer may have, from the one that it has.
+
     Raises:
-        CallRefused: 502 when it is no chat completion with one choice.
+        CallRefused: 502 when it is no chat completion with one choice, or was not sampled to its end.
     """
     body, prompt = cut_prompt_ids(content)
-    finished = None if prompt is None or ask.logprobs else read_plain(body, prompt)
+    finished = None if prompt is None or ask.logprobs else read_plain(body, prompt, claim)
     if finished is None:
         try:
-            finished = _read_any(content, ask)
+            finished = _read_any(content, ask, claim)
         except (ValueError, KeyError, RecursionError):
             raise malformed(content) from None
     _mark(finished, ask)
@@ -103,18 +115,23 @@ def _opened(body: bytes) -> tuple[dict[str, msgspec.Raw], list[dict[str, msgspec
     return top, choices
 
 
-def _read_any(content: bytes, ask: Ask) -> Finished:
+def _read_any(content: bytes, ask: Ask, claim: Claim) -> Finished:
     tokens = _Tokens()
     body, prompt = cut_prompt_ids(content)
-    top, choices = _opened(body)
-    if prompt is not None and _listed(top, choices[0]) != b"[]":  # they were another object's
+    try:
+        top, choices = _opened(body)
+        belongs = _listed(top, choices[0]) == CUT
+    except (ValueError, KeyError):
+        belongs = False
+    if not belongs:
         top, choices = _opened(content)
-        listed = _listed(top, choices[0])
-        prompt = IdText(listed[1:-1]) if listed.startswith(b"[") else None
+        prompt = _ids_of(_listed(top, choices[0]))
     (choice,) = choices
+    if not _ended(_string(choice.get("finish_reason"))):
+        raise KeyError("finish_reason")
     _take(top, choice, tokens, keep_logprobs=ask.logprobs)
     usage = msgspec.json.decode(top["usage"]) if "usage" in top else None
-    response_id = _string(top.get("id")) or new_id()
+    response_id = claim(_string(top.get("id")))
     top["id"] = msgspec.Raw(msgspec.json.encode(response_id))
     top["choices"] = msgspec.Raw(msgspec.json.encode(choices))
     finished = Finished(response_id, msgspec.json.encode(top), prompt=prompt)
@@ -122,13 +139,34 @@ def _read_any(content: bytes, ask: Ask) -> Finished:
     return finished
 
 
+def _ended(reason: str) -> bool:
+    """Whether an answer with this finish reason was sampled to its end.
+
+    Raises:
+        CallRefused: 502 when the engine says that it gave it up.
+    """
+    if reason in GIVEN_UP:
+        raise broke_off(f"The engine ended the answer with {reason!r}: it was not sampled to its end.")
+    return bool(reason)
+
+
+def _ids_of(listed: bytes) -> IdText | None:
+    """The inside of a list of ids, as it stands in the JSON; None where there is none, or it is empty."""
+    inside = listed[1:-1] if listed.startswith(b"[") else b""
+    return IdText(inside) if inside.strip() else None
+
+
 def _listed(top: dict[str, msgspec.Raw], choice: dict[str, msgspec.Raw]) -> bytes:
     """The prompt's ids where an engine gives them; empty where it does not."""
     for place in (top, choice):
         if "prompt_token_ids" in place:
             return bytes(place["prompt_token_ids"])
-    given = _OBJECT.decode(top["sglext"]) if "sglext" in top else {}
-    return bytes(given.get("input_ids", b""))
+    return bytes(_sglext(top).get("input_ids", b""))
+
+
+def _sglext(top: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """What SGLang adds to an answer."""
+    return _MAYBE_OBJECT.decode(top["sglext"]) or {} if "sglext" in top else {}
 
 
 class StreamedAnswer:
@@ -138,13 +176,14 @@ class StreamedAnswer:
     back until the call is in the log.
     """
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: Ask, claim: Claim) -> None:
         self._ask = ask
+        self._claim = claim
         self._tokens = _Tokens()
         self._prompt: IdText | None = None
         self._deltas = Deltas()
         self._entries: list[Any] = []
-        self._id = ""
+        self._id = self._theirs = ""
         self._model = ask.model
         self._reason: str | None = None
         self._usage: Any = None
@@ -164,18 +203,23 @@ class StreamedAnswer:
             CallRefused: 502 when it is no chunk, or says that the engine failed.
         """
         body, prompt = cut_prompt_ids(payload) if self._prompt is None else (payload, None)
-        self._prompt = self._prompt or prompt
         try:
-            body.decode()
-            top = _OBJECT.decode(body)
+            top, choices = _chunk(body)
+            if prompt is not None and _listed(top, choices[0] if choices else {}) != CUT:
+                body, prompt = payload, None  # they were another object's
+                top, choices = _chunk(body)
+            if prompt is not None and prompt.text.strip():
+                self._prompt = prompt
             if "error" in top and bytes(top["error"]) != b"null":
                 raise CallRefused(
                     f"The engine failed in the middle of its answer: {bytes(top['error'])[:300].decode()}",
                     status=502,
                     code="engine_broke_off",
                 )
-            choices = _CHOICES.decode(top.get("choices", b"[]"))
             changed = self._read(top, choices)
+            if self._id != self._theirs:
+                top["id"] = msgspec.Raw(msgspec.json.encode(self._id))
+                changed = True
         except (ValueError, KeyError, RecursionError):
             raise malformed(payload) from None
         if not choices and bytes(top.get("usage", b"null")) == b"null":
@@ -192,7 +236,8 @@ class StreamedAnswer:
 
     def _read(self, top: dict[str, msgspec.Raw], choices: list[dict[str, msgspec.Raw]]) -> bool:
         if not self._id:
-            self._id = _string(top.get("id"))
+            self._theirs = _string(top.get("id"))
+            self._id = self._claim(self._theirs)
             self._model = _string(top.get("model")) or self._model
         if bytes(top.get("usage", b"null")) != b"null":
             self._usage = msgspec.json.decode(top["usage"])
@@ -206,7 +251,8 @@ class StreamedAnswer:
         if isinstance(delta, dict):
             self._deltas.add(delta)
         reason = msgspec.json.decode(choice.get("finish_reason", b"null"))
-        self._reason = reason if isinstance(reason, str) else self._reason
+        if isinstance(reason, str) and _ended(reason):
+            self._reason = reason
         self.sampled = len(self._tokens.ids or self._tokens.entries)
         return changed
 
@@ -223,9 +269,8 @@ class StreamedAnswer:
                 code="engine_broke_off",
             )
         message = self._deltas.message() or b'{"role":"assistant","content":null}'
-        response_id = self._id or new_id()
         answer = completion(
-            response_id,
+            self._id,
             self._model,
             msgspec.Raw(message),  # type: ignore[arg-type]
             self._reason,
@@ -234,10 +279,18 @@ class StreamedAnswer:
             logprobs={"content": self._entries} if self._entries else None,
         )
         answer["usage"] = self._usage
-        finished = Finished(response_id, msgspec.json.encode(answer), self._held, self._last, self._prompt)
+        finished = Finished(self._id, msgspec.json.encode(answer), self._held, self._last, self._prompt)
         _join(finished, self._tokens, self._usage)
         _mark(finished, self._ask)
         return finished
+
+
+def _chunk(body: bytes) -> tuple[dict[str, msgspec.Raw], list[dict[str, msgspec.Raw]]]:
+    """A chunk's top level, and its choices."""
+    if not body.isascii():
+        body.decode()
+    top = _OBJECT.decode(body)
+    return top, _CHOICES.decode(top.get("choices", b"[]"))
 
 
 def _take(
@@ -246,8 +299,7 @@ def _take(
     """Take ids and logprobs out of an answer or a chunk; whether anything was."""
     taken = False
     ids = choice.pop("token_ids", None)
-    if "sglext" in top:
-        ids = _OBJECT.decode(top["sglext"]).get("output_ids", ids)
+    ids = _sglext(top).get("output_ids", ids)
     for place, name in ((top, "prompt_token_ids"), (top, "sglext"), (choice, "prompt_token_ids")):
         taken = place.pop(name, None) is not None or taken
     if ids is not None:
@@ -270,13 +322,17 @@ def _take(
 def _join(finished: Finished, tokens: _Tokens, usage: Any) -> None:
     """Put ids, logprobs, and why any are missing, into the answer."""
     ids = tokens.ids
+    counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
+    counted = counted if isinstance(counted, int) else None
     if ids is None and tokens.entries and all(isinstance(entry.id, int) for entry in tokens.entries):
         # llama.cpp leaves out ids inside a character that spans several: take none then.
-        counted = usage.get("completion_tokens") if isinstance(usage, dict) else None
-        if isinstance(counted, int) and counted - len(tokens.entries) in (0, 1):
+        if counted is not None and counted - len(tokens.entries) in (0, 1):
             ids = [int(entry.id) for entry in tokens.entries]
         else:
             finished.remarks.append("token_ids_incomplete")
+    if ids is not None and counted is not None and len(ids) < counted - 1:
+        ids = None
+        finished.remarks.append("token_ids_incomplete")
     if ids is None:
         finished.remarks.append("no_token_ids")
         return

@@ -7,6 +7,7 @@ looked at once. What has other fields, or lacks some, is left to `capture_answer
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from typing import Annotated
 
 import msgspec
@@ -16,7 +17,14 @@ from agentcore_rl_gateway.call import Finished
 from agentcore_rl_gateway.engines.alignment import ROUNDING
 from agentcore_rl_gateway.lineage import IdText, packed
 
-__all__ = ["read_plain"]
+__all__ = ["CUT", "GIVEN_UP", "Claim", "read_plain"]
+
+CUT = b"-1"
+"""What stands in an answer where the ids of its prompt were; no engine gives it there."""
+GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "error"})
+"""Finish reasons of answers that were not sampled to their end."""
+Claim = Callable[[str], str]
+"""Gives the id that an answer may have in its session, from the one that its engine gave it."""
 
 
 class _Entry(msgspec.Struct, gc=False):  # it holds no cycle, and there is one for each sampled id
@@ -32,8 +40,8 @@ class _Choice(msgspec.Struct, forbid_unknown_fields=True):
     message: Raw
     token_ids: list[int] | UnsetType
     logprobs: _Logprobs | None
+    finish_reason: str
     index: Raw | UnsetType = UNSET
-    finish_reason: Raw | UnsetType = UNSET
     stop_reason: Raw | UnsetType = UNSET
     routed_experts: Raw | UnsetType = UNSET
 
@@ -42,12 +50,12 @@ class _Completion(msgspec.Struct, forbid_unknown_fields=True):
     id: str
     choices: tuple[_Choice]
     prompt_token_ids: Raw | UnsetType
+    usage: Raw
     object: Raw | UnsetType = UNSET
     created: Raw | UnsetType = UNSET
     model: Raw | UnsetType = UNSET
     service_tier: Raw | UnsetType = UNSET
     system_fingerprint: Raw | UnsetType = UNSET
-    usage: Raw | UnsetType = UNSET
     prompt_logprobs: Raw | UnsetType = UNSET
     prompt_text: Raw | UnsetType = UNSET
     kv_transfer_params: Raw | UnsetType = UNSET
@@ -55,17 +63,23 @@ class _Completion(msgspec.Struct, forbid_unknown_fields=True):
     metrics: Raw | UnsetType = UNSET
 
 
+class _Usage(msgspec.Struct):
+    completion_tokens: int
+
+
+_USAGE = msgspec.json.Decoder(_Usage)
 _COMPLETION = msgspec.json.Decoder(_Completion)
-_NOTHING = Raw(b"[]")
+_CUT = Raw(CUT)
 _ENCODER = msgspec.json.Encoder()
 
 
-def read_plain(content: bytes, prompt: IdText) -> Finished | None:
+def read_plain(content: bytes, prompt: IdText, claim: Claim) -> Finished | None:
     """The answer in these bytes, without its ids and logprobs; None where it is not that plain.
 
     Args:
-        content: one chat completion, JSON.
-        prompt: the prompt's ids, cut out of it.
+        content: one chat completion, JSON, with `CUT` in place of the prompt's ids.
+        prompt: these.
+        claim: gives the answer's id.
     """
     try:
         if not content.isascii():
@@ -77,11 +91,19 @@ def read_plain(content: bytes, prompt: IdText) -> Finished | None:
             return None
         logprobs = [entry.logprob for entry in said.content]
         answer = packed(ids)
+        sampled = _USAGE.decode(top.usage).completion_tokens
     except (ValueError, RecursionError, OverflowError):
         return None
-    whole = top.id and logprobs and len(logprobs) == len(ids) and bytes(choice.message).startswith(b"{")
-    if not whole or listed != _NOTHING:  # else the ids that were cut are another object's
+    if (
+        listed != _CUT  # the ids that were cut are another object's
+        or not prompt.text
+        or not len(ids) == len(logprobs) == sampled
+        or not choice.finish_reason
+        or choice.finish_reason in GIVEN_UP
+        or not bytes(choice.message).startswith(b"{")
+    ):
         return None
+    top.id = claim(top.id)
     choice.token_ids, choice.logprobs, top.prompt_token_ids = UNSET, None, UNSET
     return Finished(
         top.id,

@@ -179,6 +179,7 @@ class Answering(asyncio.Protocol):
         self._answer: IncomingAnswer | None = None
         self._headers: dict[str, str] = {}
         self._head_size = 0
+        self._unread = 0  # bytes since the parser last told anything: it gathers a header until it is whole
         self._interim = False
         self._until_end = False
         self._sent = True
@@ -300,8 +301,11 @@ class Answering(asyncio.Protocol):
             self.cut()  # nobody asked
             return
         self._heard = self.loop.time()
+        self._unread += len(data)
         try:
             self._parser.feed_data(data)
+            if self._unread > _MOST_HEAD:
+                raise httptools.HttpParserError("its head is too long")
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._answer.complete:
                 self._answer.fail(AnswerBroken(f"what it sent is not HTTP: {error}"))
@@ -317,6 +321,7 @@ class Answering(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header; one that comes again is joined, as HTTP says."""
+        self._unread = 0
         self._head_size += len(name) + len(value)
         if self._head_size > _MOST_HEAD:
             raise ValueError("its head is too long")
@@ -337,11 +342,13 @@ class Answering(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """Bytes of the body."""
+        self._unread = 0
         if self._answer is not None:
             self._answer.take(piece)
 
     def on_message_complete(self) -> None:
         """The answer is whole; an interim one is not the answer."""
+        self._unread = 0
         if self._interim or self._answer is None:
             return
         self.open = self.open and self._parser.should_keep_alive()

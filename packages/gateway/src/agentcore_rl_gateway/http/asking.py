@@ -59,6 +59,7 @@ class Asking(asyncio.Protocol):
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._head_size = self._head_count = 0
+        self._unread = 0  # bytes since the parser last told anything: it gathers a header until it is whole
         self._reading: Request | None = None  # whose body comes
         self._answering: Request | None = None
         self._queue: deque[Request] = deque()
@@ -190,8 +191,13 @@ class Asking(asyncio.Protocol):
         """Bytes."""
         if self._last_one and self._reading is None:
             return
+        self._unread += len(data)
         try:
             self._parser.feed_data(data)
+            if self._unread > _MOST_HEAD:
+                raise _too_long()
+        except CallRefused as refusal:
+            self._refuse(refusal.message, refusal.status)
         except httptools.HttpParserCallbackError as error:
             reason = error.__context__
             if not isinstance(reason, CallRefused):
@@ -231,6 +237,7 @@ class Asking(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header."""
+        self._unread = 0
         self._head_count += 1
         self._head_size += len(name) + len(value)
         if self._head_size > _MOST_HEAD or self._head_count > _MOST_HEADERS:
@@ -262,6 +269,7 @@ class Asking(asyncio.Protocol):
 
     def on_body(self, piece: bytes) -> None:
         """Bytes of its body."""
+        self._unread = 0
         request = self._reading
         if request is None:
             return
@@ -274,6 +282,7 @@ class Asking(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """It is whole."""
+        self._unread = 0
         request, self._reading = self._reading, None
         if request is None:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ import msgspec
 from agentcore_rl.exceptions import ConfigurationError
 from agentcore_rl.logs import logger_of
 from agentcore_rl_gateway.log.entries import Entry
-from agentcore_rl_gateway.log.frames import MAGIC, frame, read_frame, scan
+from agentcore_rl_gateway.log.frames import LARGEST, MAGIC, frame, read_frame, scan
 
 __all__ = ["CallLog", "Place", "read_log"]
 
@@ -124,9 +125,13 @@ class CallLog:
         """Write one entry; when this returns, the operating system has it.
 
         Raises:
-            OSError: the disk is full or broken. What was written of the entry is taken back.
+            OSError: the disk is full or broken, or the entry is too large. What was written of the entry is
+                taken back.
         """
-        content = frame(_ENCODER.encode(entry))
+        payload = _ENCODER.encode(entry)
+        if len(payload) > LARGEST:
+            raise OSError(errno.EFBIG, f"an entry of {len(payload)} bytes, and {LARGEST} is the most")
+        content = frame(payload)
         if self._size + len(content) > self._segment_bytes and self._size > len(MAGIC):
             if self.fsync:
                 os.fsync(self._file)

@@ -55,7 +55,7 @@ class CallAnswered(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
         number: of the call in its session, from 0.
         response_id: the answer's id.
         call_id: the client's idempotency id; empty when it sent none.
-        checksum: crc32 of the client's request, by which a repeated call is known to be the same.
+        checksum: 64 bits of sha256 of the client's request, by which a repeated call is known to be the same.
         basis: number of the call that messages and prompt ids begin with; None for neither.
         messages_keep: leading bytes of the basis' messages (JSON) that are these messages' own.
         messages_new: the bytes behind them.

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from agentcore_rl.exceptions import ConfigurationError
 
-__all__ = ["MAGIC", "frame", "read_frame", "scan"]
+__all__ = ["LARGEST", "MAGIC", "frame", "read_frame", "scan"]
 
 MAGIC = b"ARLGW1\r\n"
 """What a file of the log begins with."""
