@@ -43,6 +43,8 @@ def test_the_control_route_wants_the_admin_key(hello):
         ({"session": "a", "sampling": []}, 201),
         ({"session": "a", "sampling": [1]}, 400),
         ({"session": "a", "sampling": {"seed": 2**64}}, 400),
+        ({"session": "a", "sampling": {"best_of": 4}}, 400),
+        ({"session": "a", "sampling": {"n": 2}}, 400),
         ({"session": "a", "ttl_s": 10**400}, 400),
         ({"session": "a", "else": 1}, 400),
         ([], 400),

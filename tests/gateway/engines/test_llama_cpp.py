@@ -115,6 +115,30 @@ def test_the_record_is_what_the_engine_saw_and_sampled(serve, overheard, rendere
     assert rollout_digest(recording.transcript) == desk.control("GET", "/sessions/r1")["digest"]
 
 
+@pytest.mark.parametrize(
+    ("schema", "status"),
+    [
+        ({"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}, 200),
+        ({"type": "array", "uniqueItems": True, "items": {"type": "integer"}}, 400),
+        ({"type": "zzz"}, 400),
+    ],
+)
+def test_a_schema_is_followed_or_refused(serve, overheard, renderer, schema, status):
+    """What llama.cpp has no grammar for is named, and nothing that was sampled freely is a 200."""
+    server, _ = overheard
+    desk = serve(TokenIn(LlamaCpp(server.url, models=dict(MODELS)), renderer))
+    form = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
+    body = {"model": "smollm2", "messages": [{"role": "user", "content": "Say hi."}], "response_format": form}
+    key = desk.open(sampling={"temperature": 0.0, "max_tokens": 60})
+    got, said, _ = desk.send("POST", "/v1/chat/completions", body, key)
+    assert got == status, said
+    if status == 200:
+        assert json.loads(said["choices"][0]["message"]["content"])["a"] in ("x", "y")
+    else:
+        assert said["error"]["param"] == "response_format"
+        assert desk.control("GET", "/sessions/r1")["tokens"]["kept"] == 0
+
+
 def test_characters_that_span_ids_keep_their_logprobs(serve, overheard, renderer):
     """Ids inside an unfinished character have their own logprobs, streamed and not; none is lost."""
     server, _ = overheard

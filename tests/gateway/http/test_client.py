@@ -84,6 +84,7 @@ BROKEN = {
     "no HTTP": [b"SSH-2.0-OpenSSH_9.6\r\n"],
     "another protocol": [b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: h2c\r\n\r\n", END],
     "an endless head": [OK + b"X: " + b"y" * 70_000 + b"\r\n\r\n"],
+    "a header without an end": [OK + b"X: " + b"y" * 40_000, b"y" * 400_000],
     "nothing": [END],
     "a reset": [OK, RESET],
     "a coding that nobody asked for": [OK + b"Content-Encoding: br\r\nContent-Length: 1\r\n\r\nx"],

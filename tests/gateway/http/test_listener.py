@@ -195,6 +195,23 @@ async def test_heads_are_bounded():
         assert served.app.seen == []
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
+        b"GET / HTTP/1.1\r\nHost: x\r\n",
+        b"GET /",
+        b"POST / HTTP/1.1\r\n" + CHUNKED + b"2;x=",
+        b"POST / HTTP/1.1\r\n" + CHUNKED + b"2\r\nhe\r\n0\r\nX: ",
+    ],
+)
+async def test_what_has_no_end_is_refused_before_it_is_gathered(begin):
+    """A header, its name, a target, a chunk's extension, a trailer: none is waited for beyond the bound."""
+    async with _served() as served:
+        said = await served.talk(begin, *[b"y" * 20_000] * 5, wait_s=0.05)
+        assert said.startswith(b"HTTP/1.1 431 "), said[:100]
+
+
 async def test_a_body_that_nobody_reads_is_passed_over():
     """An answer that comes before its request's body: what follows the body is a request of its own."""
     async with _served() as served:

@@ -110,6 +110,12 @@ class TokenIn:
         message, remarks = message_of(parsed, self.renderer, ids, terms.stop, calls=bool(tools))
         aligned = align(ids, sampled.entries)
         if terms.schema is not None:
+            if sampled.finish_reason == "stop" and not _is_json(message.get("content")):
+                raise CallRefused(
+                    "The engine sampled without this schema: it has no grammar for something in it. "
+                    "Leave out what is not plain (`not`, `uniqueItems`, look-ahead in patterns).",
+                    param="response_format",
+                )
             remarks.append("constrained")
         if self.engine.raw_logprobs and not terms.plain:
             remarks.append("logprobs_before_sampling_terms")
@@ -275,6 +281,14 @@ class TokenIn:
                 masked=turn.masked,
             )
             memory.responses.append(turn.response_id)
+
+
+def _is_json(content: object) -> bool:
+    try:
+        msgspec.json.decode(content if isinstance(content, str) else "")
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _spoken_of(call: Call) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
