@@ -38,6 +38,58 @@ async def test_a_version_is_set_between_calls():
     assert seen == [1, 2]
 
 
+async def test_a_hold_that_is_released_by_another_is_held_again():
+    """Whoever waits for the calls inside goes on waiting with the gate closed."""
+    gate = PolicyGate(1)
+    gate.enter()
+    holding = asyncio.create_task(gate.hold(10))
+    await asyncio.sleep(0)
+    gate.release()
+    gate.enter()
+    gate.leave()
+    gate.leave()
+    gate.enter()
+    await asyncio.sleep(0.01)
+    assert not holding.done()
+    assert gate.held
+    gate.leave()
+    assert await holding
+
+
+def test_a_publisher_that_gives_up_opens_the_gate_for_no_other(serve):
+    """Two wait to publish; the first times out; no call begins before the second has published."""
+    go = threading.Event()
+
+    def answer(_):
+        go.wait(20)
+        return Answer("yes")
+
+    with ScriptedModel(answer) as model:
+        desk = serve(model.base_url)
+        key = desk.open()
+        threads = [threading.Thread(target=desk.chat, args=(key, USER))]
+        threads[0].start()
+        while desk.control("GET", "/policy")["inside"] < 1:
+            time.sleep(0.01)
+        said = {}
+
+        def publish(version, seconds):
+            body = {"version": version, "timeout_s": seconds}
+            said[version] = desk.send("POST", "/control/policy", body, desk.server.admin_key)[0]
+
+        for version, seconds in ((1, 0.2), (2, 15)):
+            threads.append(threading.Thread(target=publish, args=(version, seconds)))
+            threads[-1].start()
+            time.sleep(0.1)
+        threads[1].join()
+        time.sleep(0.1)
+        assert desk.control("GET", "/policy")["held"] is True
+        go.set()
+        for thread in threads:
+            thread.join()
+    assert said == {1: 409, 2: 200}
+
+
 def test_the_control_route_publishes_at_a_boundary(serve):
     """Publishing waits for calls under way; turns say which version sampled them; versions only rise."""
 

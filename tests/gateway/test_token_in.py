@@ -209,6 +209,61 @@ def test_sampling_reaches_the_engine(serve, engine):
     assert ("logprobs_before_sampling_terms" in remarks) == (not name.startswith("sglang"))
 
 
+@pytest.mark.parametrize("room", [15, 16, 17, 32])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_ends_where_the_context_does(serve, room, stream):
+    """Whatever room is left, streamed in pieces or not: all that was sampled, and `length`."""
+    prompt = len(ByteRenderer().prompt(USER, ()))
+    with llama_cpp(_says("x" * 99, reason="length"), context=prompt + room) as server:
+        desk = serve(_mode(LlamaCpp(server.url)))
+        status, said, _ = desk.chat(desk.open(), USER, stream=stream)
+        tokens = desk.control("GET", "/sessions/r1")["tokens"]
+    assert status == 200
+    if stream:
+        chunks = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: {")]
+        assert chunks[-1]["choices"][0]["finish_reason"] == "length"
+        text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+    else:
+        text = said["choices"][0]["message"]["content"]
+    assert text == "x" * room
+    assert tokens == {"sampled": room, "kept": room, "masked": {}, "partial": 0}
+
+
+@pytest.mark.parametrize("before", ["", " ", "\n\n"])
+def test_a_stream_with_an_unreadable_call_reads_as_it_goes_on(serve, before):
+    """What was streamed of it, and what follows once the call turns out to be none, are one text."""
+    text = before + "Let me compute that for you now, please. <call>add</cal"
+    with vllm(_says(text)) as server:
+        desk = serve(_mode(VLLM(server.url)))
+        key = desk.open()
+        said = desk.chat(key, USER, stream=True, tools=TOOLS)[1]
+        chunks = [json.loads(line[6:]) for line in said.splitlines() if line.startswith("data: {")]
+        got = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+        assert got.lstrip() == text.lstrip()
+        more = [*USER, {"role": "assistant", "content": got}, {"role": "user", "content": "And?"}]
+        tokens = desk.chat(key, more, tools=TOOLS, h_agentcore_rl_tokens="new")[1]["agentcore_rl"]
+    assert (tokens["parent"], tokens["fork"]) == (chunks[0]["id"], None)
+
+
+def test_an_answer_that_is_gone_on_with_was_delivered(serve):
+    """A client that left before the last byte and sends the answer back has it: session and rows agree."""
+    with vllm(_says("yes")) as server:
+        desk = serve(_mode(VLLM(server.url)))
+        key = desk.open()
+        desk.chat(key, USER)
+        calls = desk.server.calls
+        (entry,) = (entry for entry in read_log(desk.folder) if isinstance(entry, CallAnswered))
+        calls._lost(calls.sessions.find("r1"), entry)
+        lost = desk.control("GET", "/sessions/r1")
+        assert lost["tokens"]["masked"] == {"undelivered": 4}
+        more = [*USER, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "And?"}]
+        desk.chat(key, more)
+        told = desk.control("GET", "/sessions/r1")
+        account = desk.control("GET", "/sessions/r1/rows")["account"]
+    assert told["tokens"] == {"sampled": 8, "kept": 8, "masked": {}, "partial": 0}
+    assert (account["trained"], account["masked"]) == (8, {})
+
+
 def test_stop_texts_are_no_content(serve):
     """A stop text, and what follows it, stays in the ids and is no content."""
     with vllm(_says("Thought\nObservation:")) as server:
@@ -257,16 +312,17 @@ def test_ids_that_llama_cpp_did_not_count_are_refused(serve):
         assert desk.chat(desk.open(), USER)[1]["error"]["code"] == "engine_ids_differ"
 
 
-def test_a_restart_goes_on_with_the_same_history(serve, tmp_path):
+@pytest.mark.parametrize("fields", [{}, {"tools": TOOLS}, {"tools": TOOLS, "tool_choice": "none"}])
+def test_a_restart_goes_on_with_the_same_history(serve, tmp_path, fields):
     """After a restart the next turn extends the ids that were served before it, and reads back whole."""
     with vllm(_says("yes")) as server:
         with GatewayServer(_mode(VLLM(server.url)), Options(tmp_path / "log")) as first:
             desk = Desk(first, tmp_path / "log")
             key = desk.open()
-            before = desk.chat(key, USER)[1]
+            before = desk.chat(key, USER, **fields)[1]
         desk = serve(_mode(VLLM(server.url)), folder=tmp_path / "log")
         more = [*USER, {"role": "assistant", "content": "yes"}, {"role": "user", "content": "And?"}]
-        tokens = desk.chat(key, more, h_agentcore_rl_tokens="new")[1]["agentcore_rl"]
+        tokens = desk.chat(key, more, **fields, h_agentcore_rl_tokens="new")[1]["agentcore_rl"]
         assert tokens["parent"] == before["id"]
         sent = server.asked[-1]["token_ids"]
     turns = list(whole_turns(entry for entry in read_log(desk.folder) if isinstance(entry, CallAnswered)))

@@ -178,13 +178,15 @@ def sglang(sample: Callable[[list[int]], Sampled], *, incremental: bool = False)
     return EngineServer(answer)
 
 
-def llama_cpp(sample: Callable[[list[int]], Sampled]) -> EngineServer:
+def llama_cpp(sample: Callable[[list[int]], Sampled], *, context: int = 10**9) -> EngineServer:
     """llama.cpp's `/completion`: pieces of an answer are calls of their own."""
     begun: dict[tuple[int, ...], tuple[Sampled, int]] = {}
 
     def answer(path: str, body: dict[str, Any]) -> Answer:
         assert path == "/completion"
         prompt = body["prompt"]
+        if len(prompt) >= context:
+            return 400, {}, b'{"error": {"code": 400, "type": "exceed_context_size_error", "message": "no"}}'
         if body["n_probs"] > 1:
             likely = [{"id": one, "logprob": -float(one)} for one in range(260)]
             said: dict[str, Any] = {
@@ -197,7 +199,7 @@ def llama_cpp(sample: Callable[[list[int]], Sampled]) -> EngineServer:
                 json.dumps(said | {"tokens_predicted": 1, "tokens_evaluated": len(prompt)}).encode(),
             )
         (ids, logprobs, reason), at = begun.get(tuple(prompt)) or (sample(prompt), 0)
-        upto = at + body["n_predict"]
+        upto = min(at + body["n_predict"], at + context - len(prompt))
         piece, values = ids[at:upto], logprobs[at:upto]
         begun[(*prompt, *piece)] = (ids, logprobs, reason), upto
         ended = upto >= len(ids)

@@ -141,6 +141,8 @@ class Calls:
                 code="internal_error",
             ) from error
         session.answered(entry, place)
+        if entry.parent is not None and session.is_lost(entry.parent):
+            self._found(session, entry.parent)  # who goes on with an answer has it
         if finished.kept is not None:
             finished.kept()
         self.metrics.answered(entry, time.monotonic() - started)
@@ -266,9 +268,14 @@ class Calls:
         prompt = await asyncio.to_thread(self._prompt, entry) if ask.ids or ask.tokens else None
         await self._deliver(entry, None, prompt, finished, ask, out)
         if session.is_lost(entry.response_id) and not out.gone:
-            session.found(entry)
-            self.mode.delivered(session, entry.response_id, True)
-            self._note(Recovered(session.id, entry.number))
+            self._found(session, entry.response_id)
+
+    def _found(self, session: Session, response_id: str) -> None:
+        entry = self.log.read(session.place_of(response_id))
+        assert isinstance(entry, CallAnswered)
+        session.found(entry)
+        self.mode.delivered(session, response_id, True)
+        self._note(Recovered(session.id, entry.number))
 
     def _lost(self, session: Session, entry: CallAnswered) -> None:
         if session.closed is None and not session.is_lost(entry.response_id):

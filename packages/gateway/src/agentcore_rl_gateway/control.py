@@ -153,22 +153,30 @@ class Control:
         gate = self._calls.gate
         if not isinstance(version, int) or isinstance(version, bool) or not 0 <= version < 2**63:
             raise CallRefused("`version` must be an integer from 0, of at most 63 bits.", param="version")
-        if gate.version is not None and version < gate.version:
-            raise CallRefused(
-                f"Version {gate.version} is in force and {version} is older: versions only rise.",
-                status=409,
-                param="version",
-            )
-        held = gate.held
         try:
-            if not await gate.hold(within_s):
-                raise _still_inside(gate.inside, within_s)
-            self._calls.log.append(PolicySet(version))
-        except BaseException:
-            if not held:
-                gate.release()
-            raise
-        gate.publish(version)
+            async with asyncio.timeout(within_s):
+                await gate.publishing.acquire()
+        except TimeoutError:
+            raise _still_inside(gate.inside, within_s) from None
+        try:
+            if gate.version is not None and version < gate.version:
+                raise CallRefused(
+                    f"Version {gate.version} is in force and {version} is older: versions only rise.",
+                    status=409,
+                    param="version",
+                )
+            held = gate.held
+            try:
+                if not await gate.hold(within_s):
+                    raise _still_inside(gate.inside, within_s)
+                self._calls.log.append(PolicySet(version))
+            except BaseException:
+                if not held:
+                    gate.release()
+                raise
+            gate.publish(version)
+        finally:
+            gate.publishing.release()
 
 
 def _object(body: bytes) -> dict[str, Any]:

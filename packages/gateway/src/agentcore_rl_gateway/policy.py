@@ -19,11 +19,13 @@ class PolicyGate:
     Attributes:
         version: in force; None until one is published.
         held: calls wait for a version.
+        publishing: one version at a time is waited for and set.
     """
 
     def __init__(self, version: int | None = None) -> None:
         self.version = version
         self.held = False
+        self.publishing = asyncio.Lock()
         self._inside = 0
         self._open = asyncio.Event()
         self._empty = asyncio.Event()
@@ -55,20 +57,20 @@ class PolicyGate:
         Returns:
             False when some were still inside after `timeout_s`; the gate stays closed all the same.
         """
-        self.held = True
-        self._open.clear()
-        if not self._inside:
-            return True
         self._waited_for += 1
-        self._empty.clear()
         try:
             async with asyncio.timeout(timeout_s):
-                await self._empty.wait()
+                while True:
+                    self.held = True  # again, where somebody has released it meanwhile
+                    self._open.clear()
+                    if not self._inside:
+                        return True
+                    self._empty.clear()
+                    await self._empty.wait()
         except TimeoutError:
             return False
         finally:
             self._waited_for -= 1
-        return True
 
     def publish(self, version: int) -> None:
         """Open the gate with this version in force."""

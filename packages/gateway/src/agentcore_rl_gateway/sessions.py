@@ -136,7 +136,7 @@ class Session:
         self.counts.masked["undelivered"] = self.counts.masked.get("undelivered", 0) + kept
 
     def found(self, entry: CallAnswered) -> None:
-        """A lost answer was fetched by a repeated call after all."""
+        """A lost answer was fetched by a repeated call, or gone on with, after all."""
         self._turns[entry.response_id] = turn_digest(entry.response_id, entry.answer)
         self.counts.undelivered -= 1
         kept = len(entry.answer or b"") // 4 - sum(last - first for first, last, _ in entry.masked)
@@ -146,6 +146,10 @@ class Session:
     def is_lost(self, response_id: str) -> bool:
         """Whether this answered call's answer did not reach its client."""
         return response_id not in self._turns
+
+    def place_of(self, response_id: str) -> Place:
+        """Where the answer with this id stands in the log."""
+        return self.numbers[self._claimed[response_id]]
 
     def failed(self, entry: CallFailed) -> None:
         """A call ended without a whole answer."""

@@ -63,7 +63,13 @@ class Spoken:
 
 
 def message_of(
-    parsed: Parsed, renderer: Renderer, ids: Sequence[int], stop: Sequence[str], *, calls: bool
+    parsed: Parsed,
+    renderer: Renderer,
+    ids: Sequence[int],
+    stop: Sequence[str],
+    *,
+    calls: bool,
+    said: str = "",
 ) -> tuple[dict[str, Any], list[str]]:
     """An answer's message, and what is to be remarked of it.
 
@@ -76,6 +82,7 @@ def message_of(
         ids: that were sampled.
         stop: texts that end an answer; they and what follows are no content.
         calls: tools are offered.
+        said: content that was streamed already, with which the message begins.
     """
     remarks: list[str] = []
     message: dict[str, Any] = {"role": "assistant"}
@@ -86,6 +93,7 @@ def message_of(
         if ended and ended[-1] in renderer.stop_ids:
             del ended[-1]
         content = renderer.text(ended)
+        content = content[max(0, content.find(said)) :]
         if calls:
             remarks.append("unreadable_tool_call")
     elif parsed.reasoning:

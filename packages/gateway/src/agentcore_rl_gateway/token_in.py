@@ -107,7 +107,9 @@ class TokenIn:
         sampled = await self._sample(call, plan.prompt_ids, terms, spoken)
         ids = sampled.ids
         parsed = await asyncio.to_thread(parse, ids) if len(ids) > _OFF_LOOP_IDS else parse(ids)
-        message, remarks = message_of(parsed, self.renderer, ids, terms.stop, calls=bool(tools))
+        message, remarks = message_of(
+            parsed, self.renderer, ids, terms.stop, calls=bool(tools), said=spoken.said or ""
+        )
         aligned = align(ids, sampled.entries)
         if terms.schema is not None:
             if sampled.finish_reason == "stop" and not _is_json(message.get("content")):
@@ -260,7 +262,8 @@ class TokenIn:
     def _replay(self, memory: _Memory, call: Call) -> None:
         assert call.past is not None
         for turn in call.past():
-            tools = msgspec.json.decode(turn.request).get("tools") or ()
+            asked = msgspec.json.decode(turn.request)
+            tools = () if asked.get("tool_choice") == "none" else asked.get("tools") or ()
             plan = memory.history.plan(msgspec.json.decode(turn.messages), tools)
             if packed(plan.prompt_ids) != turn.prompt:
                 logger.warning("a turn of session %s could not be restored", call.session.id)

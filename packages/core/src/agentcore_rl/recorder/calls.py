@@ -36,6 +36,9 @@ _AGENTS_OWN = {"messages", "tools", "stream"}
 # Two names of one parameter: whoever sets one of them replaces the other.
 _SAME = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 
+# Remarks of the gateway on what the model wrote: the turn is whole and true, and a trainer wants just these.
+_NO_DOUBT = frozenset({"tools_offered_none_parsed", "unreadable_tool_call"})
+
 
 @dataclass(frozen=True, slots=True)
 class Ask:
@@ -319,7 +322,7 @@ class AnswerReader:
             else:  # the engine left some out, and the gateway says so rather than make them up
                 self._note("logprobs_incomplete")
         for remark in given.get("remarks") or ():
-            if isinstance(remark, str) and remark != "tools_offered_none_parsed":
+            if isinstance(remark, str) and remark not in _NO_DOUBT:
                 self._note(remark)
 
     def _read_body(self, content: bytes) -> None:

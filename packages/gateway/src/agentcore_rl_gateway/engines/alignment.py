@@ -1,7 +1,8 @@
 """Sampled ids beside their logprobs, as engines report them: joined by id, never by position.
 
 An engine may leave entries out: llama.cpp has none for an id that leaves a character unfinished. Joined by
-position, every logprob behind the first emoji would belong to another id.
+position, every logprob behind the first emoji would belong to another id. Where an entry may belong to more
+than one of several equal ids (the last two bytes of some characters are one id, twice), it is joined to none.
 """
 
 from __future__ import annotations
@@ -54,15 +55,32 @@ def align(ids: Sequence[int], entries: Sequence[tuple[int | None, Any]]) -> Alig
 def _walk(ids: Sequence[int], entries: Sequence[tuple[int | None, Any]]) -> list[float | None] | None:
     """Logprobs of ids of which the entries are a subsequence; None when they are not."""
     found: list[float | None] = [None] * len(ids)
+    names = [known for known, _ in entries]
+    first = _earliest(ids, names)
+    if first is None:
+        return None
+    latest = first
+    if len(ids) != len(names):
+        behind = _earliest(ids[::-1], names[::-1]) or []
+        latest = [len(ids) - 1 - at for at in reversed(behind)]
+    for at, other, (_, value) in zip(first, latest, entries, strict=True):
+        if at == other:  # else it may belong to any of several
+            found[at] = _logprob(value)
+    return found
+
+
+def _earliest(ids: Sequence[int], names: Sequence[int | None]) -> list[int] | None:
+    """The first place that each of the names, in their order, can have in the ids; None when one has none."""
+    places = []
     at = 0
-    for known, value in entries:
-        while at < len(ids) and ids[at] != known:
+    for name in names:
+        while at < len(ids) and ids[at] != name:
             at += 1
         if at == len(ids):
             return None
-        found[at] = _logprob(value)
+        places.append(at)
         at += 1
-    return found
+    return places
 
 
 def _logprob(value: Any) -> float | None:

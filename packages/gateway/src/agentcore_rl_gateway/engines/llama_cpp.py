@@ -8,6 +8,7 @@ little since the server keeps the prompt.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -83,7 +84,13 @@ class LlamaCpp:
         ids: list[int] = []
         while True:
             room = min(PIECE_IDS, most - len(ids)) if apart else most
-            said = await self._complete([*prompt, *ids], terms, model, room, len(ids))
+            try:
+                said = await self._complete([*prompt, *ids], terms, model, room, len(ids))
+            except CallRefused as refusal:
+                if not ids or refusal.code != "context_length_exceeded":
+                    raise
+                yield Piece([], [], "length")  # the piece before has filled the context
+                return
             entries = await self._entries([*prompt, *ids], said, terms, model)
             assert said.tokens is not None
             ids += said.tokens
@@ -142,7 +149,8 @@ class LlamaCpp:
             return entries
         found = align(ids, entries).logprobs or [None] * len(ids)
         for at in holes:
-            found[at] = await self._score([*prompt, *ids[:at]], ids[at], model)
+            with contextlib.suppress(CallRefused):  # it stays a hole, and is masked
+                found[at] = await self._score([*prompt, *ids[:at]], ids[at], model)
         return list(zip(ids, found, strict=True))
 
     async def _score(self, prompt: list[int], wanted: int, model: str) -> float | None:

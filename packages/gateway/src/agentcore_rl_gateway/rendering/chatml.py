@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -65,9 +65,9 @@ class ChatMLHermes:
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> list[int]:
         """All ids of a prompt; raises `Unrenderable`."""
-        messages, tools = self.vocabulary.guarded(messages), self.vocabulary.guarded(tools)
+        tools = self.vocabulary.guarded(tools)
         has_system = bool(messages) and messages[0].get("role") in ("system", "developer")
-        system = text_of(messages[0]) if has_system else self._system
+        system = self._text(messages[0]) if has_system else self._system
         text = ""
         if tools:
             listed = "".join("\n" + json.dumps(tool, ensure_ascii=False) for tool in tools)
@@ -86,7 +86,7 @@ class ChatMLHermes:
         """The end of an answer that has none, then the new messages."""
         last = answer[-1] if answer else None
         ids = [] if last in self.stop_ids else [self._end]
-        return ids + self.vocabulary.encode("\n" + self._turns(self.vocabulary.guarded(new)))
+        return ids + self.vocabulary.encode("\n" + self._turns(new))
 
     def parse(self, ids: Sequence[int], tail: Sequence[int] = (), tools: Sequence[Message] = ()) -> Parsed:
         """What sampled ids say; never raises."""
@@ -104,7 +104,7 @@ class ChatMLHermes:
             role = message.get("role")
             if role == "tool":
                 parts.append("" if in_results else f"{START}user")
-                parts.append(f"\n<tool_response>\n{text_of(message)}\n</tool_response>")
+                parts.append(f"\n<tool_response>\n{self._text(message)}\n</tool_response>")
                 in_results = True
                 continue
             if in_results:
@@ -112,7 +112,7 @@ class ChatMLHermes:
                 in_results = False
             if role in ("system", "developer", "user"):
                 name = "user" if role == "user" else "system"
-                parts.append(f"{START}{name}\n{text_of(message)}{END}\n")
+                parts.append(f"{START}{name}\n{self._text(message)}{END}\n")
             elif role == "assistant":
                 parts.append(f"{START}assistant{self._said(message)}{END}\n")
             else:
@@ -124,16 +124,20 @@ class ChatMLHermes:
             parts.append(f"{END}\n")
         return "".join(parts) + f"{START}assistant\n"
 
+    def _text(self, message: Message) -> str:
+        """Its text, guarded once its parts are one: a literal may be spelled over several."""
+        return str(self.vocabulary.guarded(text_of(message)))
+
     def _said(self, message: Message) -> str:
         parts: list[str] = []
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         if self._thinks and isinstance(reasoning, str) and reasoning.strip():
-            parts.append(f"\n<think>\n{reasoning.strip()}\n</think>\n")
-        content = text_of(message)
+            parts.append(f"\n<think>\n{self.vocabulary.guarded(reasoning.strip())}\n</think>\n")
+        content = self._text(message)
         if content:
             parts.append("\n" + content)
         for call in message.get("tool_calls") or ():
-            name, arguments = _function_of(call)
+            name, arguments = _function_of(call, self.vocabulary.guarded)
             parts.append(f'\n<tool_call>\n{{"name": "{name}", "arguments": {arguments}}}\n</tool_call>')
         return "".join(parts) or "\n"
 
@@ -171,15 +175,15 @@ def function_of(call: Any) -> Mapping[str, Any]:
     return function
 
 
-def _function_of(call: Any) -> tuple[str, str]:
-    """Name and arguments of a call, as the template writes them."""
+def _function_of(call: Any, guarded: Callable[[Any], Any]) -> tuple[str, str]:
+    """Name and arguments of a call, as the template writes them; guarded once no escape hides a literal."""
     function = function_of(call)
     arguments = function.get("arguments")
     if isinstance(arguments, str):
         try:
             value = msgspec.json.decode(arguments) if arguments.strip() else {}
         except (ValueError, RecursionError):
-            return function["name"], arguments
+            return guarded(function["name"]), guarded(arguments)
     else:
         value = {} if arguments is None else arguments
-    return function["name"], json.dumps(value, ensure_ascii=False)
+    return guarded(function["name"]), json.dumps(guarded(value), ensure_ascii=False)
