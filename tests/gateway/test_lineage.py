@@ -99,7 +99,28 @@ def test_only_what_holds_an_answer_follows_it():
     assert unpacked(both[1].prompt) == array("I", [1, 2])
     said = first[:-1] + b', {"content":"x","role":"assistant"},{"role":"user","content":"on"}]'
     drifted = lineage.add(3, "r3", said, packed([1, 2, 7, 8]), packed([6]))
+    assert (drifted.extends, drifted.follows) == (False, False)  # it may be either's
+    lineage = Lineage()
+    lineage.add(0, "r0", first, packed([1, 2]), packed([3]))
+    drifted = lineage.add(1, "r1", said, packed([1, 2, 7, 8]), packed([6]))
     assert (drifted.extends, drifted.follows) == (False, True)
+
+
+@pytest.mark.parametrize("taken", [0, 1])
+def test_of_calls_about_the_same_the_ids_tell_which_is_gone_on_with(taken):
+    """Two answers to one prompt: the one that a later prompt extends, or none by name."""
+    lineage = Lineage()
+    first = b'[{"role":"user","content":"one"}]'
+    for at in range(2):
+        lineage.add(at, f"r{at}", first, packed([1, 2]), packed([3 + at]))
+    said = first[:-1] + b', {"content":"x","role":"assistant"},{"role":"user","content":"on"}]'
+    extended = lineage.add(2, "r2", said, packed([1, 2, 3 + taken, 7]), packed([6]))
+    assert (extended.basis_id, extended.extends, extended.follows) == (f"r{taken}", True, True)
+    lineage = Lineage()
+    for at in range(2):
+        lineage.add(at, f"r{at}", first, packed([1, 2]), packed([3 + at]))
+    drifted = lineage.add(2, "r2", said, packed([1, 2, 9, 7]), packed([6]))
+    assert (drifted.extends, drifted.follows) == (False, False)
 
 
 def test_a_long_text_of_ids_is_read_in_parts():

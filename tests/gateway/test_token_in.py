@@ -1,4 +1,6 @@
 import json
+import threading
+import time
 
 import pytest
 
@@ -243,6 +245,26 @@ def test_a_stream_with_an_unreadable_call_reads_as_it_goes_on(serve, before):
         more = [*USER, {"role": "assistant", "content": got}, {"role": "user", "content": "And?"}]
         tokens = desk.chat(key, more, tools=TOOLS, h_agentcore_rl_tokens="new")[1]["agentcore_rl"]
     assert (tokens["parent"], tokens["fork"]) == (chunks[0]["id"], None)
+
+
+def test_the_end_of_a_session_counts_what_its_calls_sampled(serve):
+    """A call that is under way is broken off, and DELETE's answer and the log have its ids as partial."""
+    go = threading.Event()
+    answer = [*b"x" * 64, END], [-0.5] * 65, "stop"
+    with llama_cpp(lambda _: answer, pause=go) as server:
+        desk = serve(_mode(LlamaCpp(server.url)))
+        key = desk.open()
+        thread = threading.Thread(target=desk.chat, args=(key, USER), kwargs={"stream": True})
+        thread.start()
+        while len(server.asked) < 4:
+            time.sleep(0.01)
+        told = desk.control("DELETE", "/sessions/r1")
+        go.set()
+        thread.join()
+        assert told["closed"] == "revoked"
+        assert told["calls"]["failed"] == 1
+        assert told["tokens"] == {"sampled": 48, "kept": 0, "masked": {}, "partial": 48}
+        assert "unaccounted_tokens 0" in desk.send("GET", "/metrics")[1]
 
 
 def test_an_answer_that_is_gone_on_with_was_delivered(serve):

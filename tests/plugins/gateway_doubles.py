@@ -178,8 +178,10 @@ def sglang(sample: Callable[[list[int]], Sampled], *, incremental: bool = False)
     return EngineServer(answer)
 
 
-def llama_cpp(sample: Callable[[list[int]], Sampled], *, context: int = 10**9) -> EngineServer:
-    """llama.cpp's `/completion`: pieces of an answer are calls of their own."""
+def llama_cpp(
+    sample: Callable[[list[int]], Sampled], *, context: int = 10**9, pause: threading.Event | None = None
+) -> EngineServer:
+    """llama.cpp's `/completion`: pieces of an answer are calls of their own; the fourth waits for `pause`."""
     begun: dict[tuple[int, ...], tuple[Sampled, int]] = {}
 
     def answer(path: str, body: dict[str, Any]) -> Answer:
@@ -199,6 +201,8 @@ def llama_cpp(sample: Callable[[list[int]], Sampled], *, context: int = 10**9) -
                 json.dumps(said | {"tokens_predicted": 1, "tokens_evaluated": len(prompt)}).encode(),
             )
         (ids, logprobs, reason), at = begun.get(tuple(prompt)) or (sample(prompt), 0)
+        if pause is not None and at == 48:
+            pause.wait(20)
         upto = min(at + body["n_predict"], at + context - len(prompt))
         piece, values = ids[at:upto], logprobs[at:upto]
         begun[(*prompt, *piece)] = (ids, logprobs, reason), upto

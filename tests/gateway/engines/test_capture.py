@@ -222,11 +222,7 @@ def test_an_answer_has_an_id_of_its_own(serve, stream):
         rows = desk.control("GET", "/sessions/r1/rows")
     told = [json.loads(one.splitlines()[0][6:]) if stream else one for one in said]
     assert len({one["id"] for one in told}) == 3
-    answers = {one["id"]: [10 + at, 11] for at, one in enumerate(told)}
-    for row in rows["rows"]:
-        for name in row["response_ids"]:
-            assert row["ids"][-2:] == answers[name]
-    assert [1, 2, 3, 10, 11, 40, 12, 11] in [row["ids"] for row in rows["rows"]]
+    assert sorted(row["ids"] for row in rows["rows"]) == [[1, 2, 3, 10, 11, 40, 12, 11], [1, 2, 3, 11, 11]]
     assert rows["account"]["holds"]
 
 

@@ -37,6 +37,8 @@ __all__ = ["Calls"]
 
 logger = logger_of(__name__)
 
+_BREAK_OFF_S = 5.0
+"""That the calls of a session have to end when it does."""
 _LARGE_ANSWER = 400_000
 """Bytes of ids and text above which an answer is put together in a thread."""
 
@@ -87,6 +89,29 @@ class Calls:
             lost = self.log.read(session.numbers[entry.number])
             if isinstance(lost, CallAnswered):
                 (session.lost if isinstance(entry, Undelivered) else session.found)(lost)
+
+    # ---- the end of a session
+
+    async def end(self, session: Session, reason: str) -> dict[str, Any]:
+        """End a session; its calls are broken off first, and what they sampled is counted.
+
+        Returns:
+            What it came to.
+
+        Raises:
+            OSError: the log cannot be written; the session is as it was, since a restart would find it so.
+        """
+        self.sessions.refuse(session, reason)
+        if session.tasks:
+            await asyncio.wait(list(session.tasks), timeout=_BREAK_OFF_S)
+        summary = session.summary()
+        try:
+            self.log.append(SessionClosed(session.id, reason))
+        except OSError:
+            self.sessions.go_on(session)
+            raise
+        self.sessions.close(session, reason)
+        return summary
 
     # ---- one call
 
@@ -278,7 +303,7 @@ class Calls:
         self._note(Recovered(session.id, entry.number))
 
     def _lost(self, session: Session, entry: CallAnswered) -> None:
-        if session.closed is None and not session.is_lost(entry.response_id):
+        if self._holds(session) and not session.is_lost(entry.response_id):
             session.lost(entry)
             self.mode.delivered(session, entry.response_id, False)
             self.metrics.undelivered += 1
@@ -286,13 +311,16 @@ class Calls:
 
     def _failed(self, call: Call, status: int, reason: str) -> None:
         self.metrics.failed(status)
-        if call.session.closed is not None:
+        if not self._holds(call.session):
             return  # it is over for the log
         entry = CallFailed(
             call.session.id, call.number, status, reason[:2000], call.ask.call_id, call.sampled
         )
         call.session.failed(entry)
         self._note(entry)
+
+    def _holds(self, session: Session) -> bool:
+        return self.sessions.find(session.id) is session
 
     def _note(self, entry: Entry) -> None:
         """Write what no client waits for; a full disk must not hide the failure that it is about."""

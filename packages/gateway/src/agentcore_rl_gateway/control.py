@@ -11,7 +11,7 @@ import msgspec
 
 from agentcore_rl_gateway.calls import Calls
 from agentcore_rl_gateway.chat import NOT_SAMPLING
-from agentcore_rl_gateway.log import PolicySet, SessionClosed
+from agentcore_rl_gateway.log import PolicySet
 from agentcore_rl_gateway.refusals import CallRefused, Reply
 from agentcore_rl_gateway.training import rows_told
 
@@ -94,11 +94,7 @@ class Control:
         if method == "GET":
             return _json(200, session.summary())
         if method == "DELETE":
-            summary = session.summary() | {"closed": "revoked"}
-            # Where it does not get into the log it stays open, or it would be back after a restart.
-            self._calls.log.append(SessionClosed(session.id, "revoked"))
-            sessions.close(session, "revoked")
-            return _json(200, summary)
+            return _json(200, await self._calls.end(session, "revoked"))
         raise _wrong_method(method, "GET, DELETE")
 
     def _open(self, asked: dict[str, Any]) -> Reply:

@@ -15,8 +15,14 @@ import msgspec
 
 __all__ = ["IdText", "Lineage", "Placed", "packed", "packed_text", "unpacked"]
 
-MOST_TIPS = 64
+MOST_TIPS = 32
 """Conversations of a session that are held at once; of more, the oldest is stored whole when it goes on."""
+
+FEW_TIPS = 8
+MOST_HELD = 2**24
+"""Bytes that more than a few of them may hold."""
+MOST_TWINS = 8
+"""Calls with the same messages that are held at once."""
 
 _PART_BYTES = 2**18
 _NEAR = 8
@@ -68,6 +74,8 @@ class Placed(msgspec.Struct, frozen=True):
         extends: the prompt begins with all ids of the earlier one's prompt and answer.
         inside_answer: it leaves them inside the answer.
         goes_on: the messages begin with all of the earlier one's.
+        twins: further calls had the same messages as the earlier one, so that these do not tell which of them
+            is gone on with.
     """
 
     basis: int | None
@@ -80,6 +88,7 @@ class Placed(msgspec.Struct, frozen=True):
     extends: bool
     inside_answer: bool
     goes_on: bool
+    twins: bool
 
     @property
     def follows(self) -> bool:
@@ -87,7 +96,9 @@ class Placed(msgspec.Struct, frozen=True):
 
         Of calls that run at once, each may be placed on one whose answer its client reads later.
         """
-        return self.extends or (self.goes_on and _begins_with_answer(self.messages_new))
+        if self.extends or self.twins:
+            return self.extends
+        return self.goes_on and _begins_with_answer(self.messages_new)
 
 
 class _Tip(msgspec.Struct, gc=False):
@@ -137,9 +148,13 @@ class Lineage:
             ValueError: the text of the ids is no list of ids.
             OverflowError: one is no token id.
         """
-        tip, keep = self._nearest(messages)
+        nearest, keep = self._nearest(messages)
+        tip = nearest[0] if nearest else None
         text = prompt.text if isinstance(prompt, IdText) else b""
         ids = _packed_text(text, tip) if isinstance(prompt, IdText) else prompt
+        if len(nearest) > 1 and ids is not None:
+            extended = (one for one in nearest if one.prompt and ids.startswith(one.prompt + one.answer))
+            tip = next(extended, tip)
         ids_keep, extends, inside = 0, False, False
         if tip is not None and tip.prompt is not None and ids is not None:
             same = _common(tip.prompt, ids)
@@ -159,9 +174,13 @@ class Lineage:
             prompt=ids,
             extends=extends,
             inside_answer=inside,
-            goes_on=tip is not None and keep >= len(tip.stem),
+            goes_on=tip is not None and keep == len(tip.stem) and len(messages) > len(tip.messages),
+            twins=len(nearest) > 1,
         )
-        self._hold(number, response_id, messages, text, ids, answer, tip if placed.goes_on else None)
+        over = tip if placed.goes_on else None
+        if len(nearest) >= MOST_TWINS and messages == nearest[-1].messages:
+            over = nearest[-1]
+        self._hold(number, response_id, messages, text, ids, answer, over)
         return placed
 
     def restore(self, number: int, response_id: str, stored: Any) -> None:
@@ -172,7 +191,10 @@ class Lineage:
         if stored.prompt_new is not None:
             whole = (tip.prompt or b"") + tip.answer if tip else b""
             prompt = whole[: stored.prompt_keep * 4] + stored.prompt_new
-        over = tip if tip is not None and stored.messages_keep >= len(tip.stem) else None
+        gone_on = (
+            tip is not None and stored.messages_keep == len(tip.stem) and len(messages) > len(tip.messages)
+        )
+        over = tip if gone_on else None
         self._hold(number, response_id, messages, b"", prompt, stored.answer, over)
 
     def _hold(
@@ -190,24 +212,29 @@ class Lineage:
             self._tips.remove(over)
         stem = memoryview(messages)[:-1]
         self._tips.append(_Tip(number, response_id, messages, stem, text, prompt, answer or b""))
-        if len(self._tips) > MOST_TIPS:
+        while len(self._tips) > FEW_TIPS and (len(self._tips) > MOST_TIPS or self.held > MOST_HELD):
             del self._tips[0]
 
-    def _nearest(self, messages: bytes) -> tuple[_Tip | None, int]:
-        """The tip with the longest common beginning, if that is worth naming, and its length."""
-        best, length = None, 1  # an opening bracket is no conversation
+    def _nearest(self, messages: bytes) -> tuple[list[_Tip], int]:
+        """The tips with the longest common beginning, if that is worth naming, and its length.
+
+        There are several where calls had the same messages; the latest is the first.
+        """
+        best: list[_Tip] = []
+        length, most = 1, len(messages) - 1  # an opening bracket is no conversation
         for tip in reversed(self._tips):
-            if length >= len(messages) - 1:
+            size = len(tip.stem)
+            if length <= size <= most and messages.startswith(tip.stem):
+                best = [*best, tip] if size == length else [tip]
+                length = size
+        for tip in reversed(self._tips):
+            if length == most:
                 break  # none can have more in common
-            if len(tip.stem) <= length:
-                continue
-            if messages.startswith(tip.stem):
-                same = len(tip.stem)
-            else:
-                same = _common(tip.stem[: len(messages) - 1], messages)
-            if same > length:
-                best, length = tip, same
-        return best, 0 if best is None else length
+            if len(tip.stem) > length and messages.startswith(tip.stem[: length + 1]):
+                same = _common(tip.stem[:most], messages)
+                if same > length:
+                    best, length = [tip], same
+        return best, length if best else 0
 
 
 def _common(one: bytes | memoryview, other: bytes, at: int = 0) -> int:

@@ -16,7 +16,6 @@ from agentcore_rl_gateway.calls import Calls
 from agentcore_rl_gateway.chat import Ask, read_ask
 from agentcore_rl_gateway.control import Control
 from agentcore_rl_gateway.http.request import ClientLeft, Request
-from agentcore_rl_gateway.log import SessionClosed
 from agentcore_rl_gateway.out import Out
 from agentcore_rl_gateway.refusals import CallRefused, Reply
 from agentcore_rl_gateway.sessions import Session
@@ -110,11 +109,11 @@ class Gateway:
         while True:
             await asyncio.sleep(self.bounds.sweep_s)
             for session in self.calls.sessions.expired():
-                self.calls.sessions.close(session, "expired")
                 try:
-                    self.calls.log.append(SessionClosed(session.id, "expired"))
+                    await self.calls.end(session, "expired")
                 except OSError as error:
                     logger.error("the end of session %s is not in the log: %s", session.id, error)
+                    self.calls.sessions.close(session, "expired")  # a restart knows that its time is over
 
     # ---- requests
 

@@ -246,13 +246,22 @@ class Sessions:
             code="invalid_api_key",
         )
 
-    def close(self, session: Session, reason: str) -> None:
-        """End a session: its key is refused from now on, its calls are broken off, its memory is freed."""
+    def refuse(self, session: Session, reason: str) -> None:
+        """The beginning of a session's end: its key is refused, its calls are broken off."""
         self._by_digest.pop(session.digest, None)
-        self._by_id.pop(session.id, None)
         session.closed = reason
         for task in session.tasks:
             task.cancel()
+
+    def go_on(self, session: Session) -> None:
+        """Take a session's end back that got no further than its beginning."""
+        self._by_digest[session.digest] = session
+        session.closed = None
+
+    def close(self, session: Session, reason: str) -> None:
+        """End a session: its key is refused from now on, its calls are broken off, its memory is freed."""
+        self.refuse(session, reason)
+        self._by_id.pop(session.id, None)
         session.places.clear()
         session.numbers.clear()
         session._claimed.clear()
