@@ -334,6 +334,24 @@ def test_ids_that_llama_cpp_did_not_count_are_refused(serve):
         assert desk.chat(desk.open(), USER)[1]["error"]["code"] == "engine_ids_differ"
 
 
+def test_what_clients_leave_out_is_counted(serve, tmp_path):
+    """Once for each message, in the session, its log and the metrics; a restart knows it."""
+    with vllm(_says("Well. <call>add {}</call>")) as server:
+        with GatewayServer(_mode(VLLM(server.url)), Options(tmp_path / "log")) as first:
+            desk = Desk(first, tmp_path / "log")
+            key, messages = desk.open(), list(USER)
+            for _ in range(3):
+                said = desk.chat(key, messages, tools=TOOLS)[1]["choices"][0]["message"]
+                result = {"role": "tool", "tool_call_id": said["tool_calls"][0]["id"], "content": "3"}
+                messages += [{**said, "content": None}, result]
+            assert desk.control("GET", "/sessions/r1")["restored"] == {"text_beside_calls": 2}
+            text = desk.send("GET", "/metrics")[1]
+            assert 'restored_messages_total{kind="text_beside_calls"} 2' in text
+            assert len(desk.control("GET", "/sessions/r1/rows")["rows"]) == 1
+        desk = serve(_mode(VLLM(server.url)), folder=tmp_path / "log")
+        assert desk.control("GET", "/sessions/r1")["restored"] == {"text_beside_calls": 2}
+
+
 @pytest.mark.parametrize("fields", [{}, {"tools": TOOLS}, {"tools": TOOLS, "tool_choice": "none"}])
 def test_a_restart_goes_on_with_the_same_history(serve, tmp_path, fields):
     """After a restart the next turn extends the ids that were served before it, and reads back whole."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -89,6 +89,7 @@ class Finished(msgspec.Struct):
         logprobs: of `answer`, f64 little-endian, NaN for holes; None for none.
         masked: [first, last + 1, reason] of ids that must not train.
         remarks: what keeps the turn from being the whole truth.
+        restored: what the client's messages lacked of earlier answers and the prompt has, by kind.
         origin: set where the mode knows better than a comparison of ids.
         kept: called once the answer is in the log; puts the turn into the mode's history.
     """
@@ -102,6 +103,7 @@ class Finished(msgspec.Struct):
     logprobs: bytes | None = None
     masked: list[tuple[int, int, str]] = []
     remarks: list[str] = []
+    restored: Mapping[str, int] = {}
     origin: Origin | None = None
     kept: Callable[[], None] | None = None
 

@@ -220,6 +220,7 @@ class Calls:
             logprobs=finished.logprobs,
             masked=finished.masked,
             remarks=finished.remarks,
+            restored=dict(finished.restored),
             fork=fork,
             policy_version=call.policy_version,
         )

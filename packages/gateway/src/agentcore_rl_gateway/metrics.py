@@ -24,6 +24,7 @@ class Metrics:
         self.forks: Counter[str] = Counter()
         self.sampled = 0
         self.masked: Counter[str] = Counter()
+        self.restored: Counter[str] = Counter()
         self.without_ids = 0
         self.tools_offered_none_parsed = 0
         self._seconds = 0.0
@@ -38,6 +39,8 @@ class Metrics:
         self.without_ids += entry.answer is None
         for first, last, reason in entry.masked:
             self.masked[reason] += last - first
+        if entry.restored:
+            self.restored.update(entry.restored)
         if entry.fork is not None:
             self.forks[entry.fork] += 1
         if "tools_offered_none_parsed" in entry.remarks:
@@ -61,6 +64,7 @@ class Metrics:
             "calls_total": ("outcome", self.calls),
             "failures_total": ("status", {str(name): count for name, count in self.refused.items()}),
             "forks_total": ("reason", self.forks),
+            "restored_messages_total": ("kind", self.restored),
             "masked_tokens_total": ("reason", self.masked),
         }
         for name, (label, counts) in labelled.items():

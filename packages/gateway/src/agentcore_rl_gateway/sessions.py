@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,7 @@ class Counts:
         kept: of these, in whole answers that reached their client, with logprobs, and unmasked.
         masked: of these, with a reason not to train on them, by reason.
         partial: of these, in calls without a whole answer.
+        restored: messages that lacked something of an answer which their prompt has all the same, by kind.
     """
 
     answered: int = 0
@@ -49,6 +51,7 @@ class Counts:
     sampled: int = 0
     kept: int = 0
     partial: int = 0
+    restored: Counter[str] = field(default_factory=Counter)
     masked: dict[str, int] = field(default_factory=dict)
 
     def balance(self) -> int:
@@ -120,6 +123,8 @@ class Session:
         self._turns[entry.response_id] = turn_digest(entry.response_id, entry.answer)
         counts = self.counts
         counts.answered += 1
+        if entry.restored:
+            counts.restored.update(entry.restored)
         sampled = len(entry.answer or b"") // 4
         counts.sampled += sampled
         for first, last, reason in entry.masked:
@@ -180,6 +185,7 @@ class Session:
                 "masked": {name: count for name, count in counts.masked.items() if count},
                 "partial": counts.partial,
             },
+            "restored": dict(counts.restored),
             "digest": combined_digest(self._turns),
             "closed": self.closed,
         }

@@ -202,6 +202,7 @@ class TokenIn:
             logprobs=None if aligned.logprobs is None else packed_doubles(aligned.logprobs),
             masked=aligned.masked,
             remarks=remarks,
+            restored=plan.newly,
             origin=Origin(parent, plan.fork),
             kept=kept,
         )

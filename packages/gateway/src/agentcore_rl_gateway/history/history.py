@@ -53,6 +53,7 @@ class Plan:
         fork: why it does not simply go on with what was served; None where it does, or is a new
             conversation.
         restored: what the ids have and the messages lacked, by kind.
+        newly: of these, what no prompt that was answered before this one lacked.
         added: how many ids at the end are new.
         new: these.
         depth, place, tools: where it stands, for `History.commit`.
@@ -63,12 +64,14 @@ class Plan:
     parent: int | None
     fork: ForkReason | None
     restored: Mapping[str, int]
+    newly: Mapping[str, int]
     added: int
     new: array[int] = field(repr=False)
     depth: int = field(repr=False)
     place: int = field(repr=False)
     tools: bytes = field(repr=False)
     offered: Sequence[Mapping[str, Any]] = field(repr=False)
+    lacking: Mapping[int, Sequence[str]] = field(repr=False)
 
 
 @dataclass(slots=True)
@@ -90,7 +93,8 @@ class History:
 
     Attributes:
         forks: prompts that did not go on with what was served, by reason.
-        restored: what messages lacked and ids have, by kind; each turn counts once for each kind.
+        restored: what messages of answered prompts lacked and ids have, by kind; each turn counts once for
+            each kind.
         sampled: ids that were sampled.
     """
 
@@ -135,7 +139,6 @@ class History:
             walk.restored.clear()  # nothing of what was served is in these ids
         self._asked.add(walk.place)
         restored = Counter(kind for kinds in walk.restored.values() for kind in kinds)
-        self._count(walk.restored)
         if reason is not None:
             self.forks[reason] += 1
         return Plan(
@@ -143,12 +146,14 @@ class History:
             None if parent is None else parent.id,
             reason,
             dict(restored),
+            dict(Counter(kind for _, kind in self._untold(walk.restored))),
             added,
             new,
             len(messages),
             walk.place,
             offered,
             tools,
+            walk.restored,
         )
 
     def commit(
@@ -210,6 +215,9 @@ class History:
             partial=finish_reason is None or finish_reason in _PARTIAL,
             delivered=delivered,
         )
+        for turn, kind in self._untold(plan.lacking):
+            self._told.add((turn, kind))
+            self.restored[kind] += 1
         self._nodes.append(node)
         self._answers.setdefault(plan.place, []).append(node.id)
         self._forms.setdefault(node.served.whole, []).append(node.id)
@@ -300,12 +308,10 @@ class History:
             found = self._steps[step] = self._new_place()
         return found
 
-    def _count(self, restored: Mapping[int, Sequence[str]]) -> None:
-        for turn, kinds in restored.items():
-            for kind in kinds:
-                if (turn, kind) not in self._told:
-                    self._told.add((turn, kind))
-                    self.restored[kind] += 1
+    def _untold(self, lacking: Mapping[int, Sequence[str]]) -> list[tuple[int, str]]:
+        """What messages lack, and those of no answered prompt lacked: turns and kinds."""
+        found = {(turn, kind) for turn, kinds in lacking.items() for kind in kinds}
+        return sorted(found - self._told)
 
     def _new_place(self) -> int:
         self._places += 1

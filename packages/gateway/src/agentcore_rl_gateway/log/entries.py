@@ -68,6 +68,7 @@ class CallAnswered(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
         logprobs: of the sampled ids, f64 little-endian, NaN where `masked` has a reason; None for none.
         masked: [first, last + 1, reason] of sampled ids that must not train.
         remarks: what keeps this turn from being the whole truth ("constrained", "no_token_ids", ...).
+        restored: messages that lacked something of an answer which the prompt has all the same, by kind.
         fork: why the prompt does not extend an earlier turn; None when it does, or begins a conversation.
         policy_version: of the policy that sampled; None when unknown.
         began: seconds since the epoch.
@@ -93,6 +94,7 @@ class CallAnswered(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
     logprobs: bytes | None = None
     masked: list[tuple[int, int, str]] = []
     remarks: list[str] = []
+    restored: dict[str, int] = {}
     fork: str | None = None
     policy_version: int | None = None
 
