@@ -258,6 +258,11 @@ def test_twins_are_never_guessed():
     assert (unnamed.parent, unnamed.fork) == (None, "ambiguous")
     named = history.plan([*start, {**said, "id": "r1"}, more])
     assert (named.parent, named.fork) == (1, None)
+    known = history.plan([*start, said, more], parent=0)  # as a log knows it
+    assert (known.parent, known.fork) == (0, None)
+    history.deliver(0, delivered=False)
+    got = history.plan([*start, said, more])  # a client repeats what it got
+    assert (got.parent, got.fork) == (1, None)
 
 
 def test_what_the_client_never_got_does_not_train():

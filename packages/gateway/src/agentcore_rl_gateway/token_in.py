@@ -265,7 +265,8 @@ class TokenIn:
         for turn in call.past():
             asked = msgspec.json.decode(turn.request)
             tools = () if asked.get("tool_choice") == "none" else asked.get("tools") or ()
-            plan = memory.history.plan(msgspec.json.decode(turn.messages), tools)
+            parent = memory.responses.index(turn.parent) if turn.parent in memory.responses else None
+            plan = memory.history.plan(msgspec.json.decode(turn.messages), tools, parent=parent)
             if packed(plan.prompt_ids) != turn.prompt:
                 logger.warning("a turn of session %s could not be restored", call.session.id)
                 continue

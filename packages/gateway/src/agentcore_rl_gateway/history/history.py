@@ -113,21 +113,33 @@ class History:
         self._told: set[tuple[int, str]] = set()
         self._places = 0
 
-    def plan(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()) -> Plan:
+    def plan(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]] = (),
+        *,
+        parent: int | None = None,
+    ) -> Plan:
         """The ids of a prompt, and what it goes on with.
+
+        Args:
+            messages: of the prompt.
+            tools: that it offers.
+            parent: the turn that it is known to go on with, where messages alone might not tell.
 
         Raises:
             Unrenderable: the model's template has no form for these messages.
         """
         messages = with_tool_names(messages)
         offered = tools_form(tools)
-        walk = self._walk(messages, offered)
-        ids, parent, reason = self._render(walk, messages, tools)
+        known = () if parent is None else [node.id for node in chain(self._nodes, parent)]
+        walk = self._walk(messages, offered, frozenset(known))
+        ids, before_it, reason = self._render(walk, messages, tools)
         new = array("I", ids)
-        if parent is not None:
-            parent.continued = True
+        if before_it is not None:
+            before_it.continued = True
             before = len(ids)
-            line = chain(self._nodes, parent.id)
+            line = chain(self._nodes, before_it.id)
             whole: array[int] = array("I")
             for node in line:
                 whole.extend(node.added)
@@ -143,7 +155,7 @@ class History:
             self.forks[reason] += 1
         return Plan(
             ids,
-            None if parent is None else parent.id,
+            None if before_it is None else before_it.id,
             reason,
             dict(restored),
             dict(Counter(kind for _, kind in self._untold(walk.restored))),
@@ -242,11 +254,11 @@ class History:
 
     # ---- what a prompt goes on with
 
-    def _walk(self, messages: Sequence[Mapping[str, Any]], tools: bytes) -> _Walk:
+    def _walk(self, messages: Sequence[Mapping[str, Any]], tools: bytes, known: frozenset[int]) -> _Walk:
         walk = _Walk(self._step(0, b"tools" + tools))
         for index, message in enumerate(messages):
             if message.get("role") == "assistant":
-                found = self._answered(walk.place, message)
+                found = self._answered(walk.place, message, known)
                 if isinstance(found, Node):
                     walk.restored[found.id] = found.served.restored(message)
                     walk.place, walk.parent = self._behind[found.id], found
@@ -256,8 +268,14 @@ class History:
             walk.place = self._step(walk.place, form_of(message))
         return walk
 
-    def _answered(self, place: int, message: Mapping[str, Any]) -> Node | ForkReason | None:
-        """The turn whose answer this is, behind the prompt that ends here; else why it is none, if known."""
+    def _answered(
+        self, place: int, message: Mapping[str, Any], known: frozenset[int]
+    ) -> Node | ForkReason | None:
+        """The turn whose answer this is, behind the prompt that ends here; else why it is none, if known.
+
+        Of several that are alike, it is the one that is known to be gone on with, or the only one that its
+        client got.
+        """
         here = self._answers.get(place)
         if here is None:
             return "lost_turn" if place in self._asked else None
@@ -269,8 +287,10 @@ class History:
             node = self._nodes[one]
             return node if node.served.agrees(message) else "client_edit"
         alike = [one for one in here if self._nodes[one].served.agrees(message)]
-        if len(alike) == 1:
-            return self._nodes[alike[0]]
+        delivered = [turn for turn in alike if self._nodes[turn].delivered]
+        for likely in ([turn for turn in alike if turn in known], delivered, alike):
+            if len(likely) == 1:
+                return self._nodes[likely[0]]
         return "ambiguous" if alike else "client_edit"
 
     def _why(self, message: Mapping[str, Any], index: int, tools: bytes) -> ForkReason | None:
