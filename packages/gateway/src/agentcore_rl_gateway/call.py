@@ -12,7 +12,10 @@ from agentcore_rl_gateway.chat import Ask
 from agentcore_rl_gateway.lineage import IdText
 from agentcore_rl_gateway.sessions import Session
 
-__all__ = ["Call", "Finished", "Mode", "Origin", "PastTurn"]
+__all__ = ["GIVEN_UP", "Call", "Finished", "Mode", "Origin", "PastTurn"]
+
+GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "error"})
+"""Finish reasons of answers that were not sampled to their end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,10 @@ class Call(msgspec.Struct):
     emit: Callable[[bytes], Awaitable[None]]
     sampled: int = 0
     past: Callable[[], Iterator[PastTurn]] | None = None
+
+    def claim(self, response_id: str) -> str:
+        """The id that its answer may have in the session, from the one that the engine gave it."""
+        return self.session.claim(response_id, self.number)
 
 
 @dataclass(frozen=True, slots=True)

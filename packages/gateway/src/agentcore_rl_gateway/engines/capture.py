@@ -174,8 +174,7 @@ class Capture:
                 return await self._streamed(call, response.pieces())
             content = await response.read()
         large = len(content) > _LARGE_ANSWER
-        claim = functools.partial(call.session.claim, number=call.number)
-        read = functools.partial(_read, content, ask, claim)
+        read = functools.partial(_read, content, ask, call.claim)
         finished = await asyncio.to_thread(read) if large else read()
         if ask.stream:
             try:
@@ -187,8 +186,7 @@ class Capture:
         return finished
 
     async def _streamed(self, call: Call, content: Any) -> Finished:
-        claim = functools.partial(call.session.claim, number=call.number)
-        events, answer = Events(), StreamedAnswer(call.ask, claim)
+        events, answer = Events(), StreamedAnswer(call.ask, call.claim)
 
         async def take(payloads: list[bytes]) -> None:
             for payload in payloads:

@@ -14,10 +14,10 @@ import msgspec
 
 from agentcore_rl.recorder.deltas import Deltas
 from agentcore_rl_gateway.answers import completion, packed_doubles
-from agentcore_rl_gateway.call import Finished
+from agentcore_rl_gateway.call import GIVEN_UP, Finished
 from agentcore_rl_gateway.chat import Ask
 from agentcore_rl_gateway.engines.alignment import align
-from agentcore_rl_gateway.engines.plain_answer import CUT, GIVEN_UP, Claim, read_plain
+from agentcore_rl_gateway.engines.plain_answer import CUT, Claim, read_plain
 from agentcore_rl_gateway.engines.upstream import broke_off, malformed
 from agentcore_rl_gateway.lineage import IdText, packed
 from agentcore_rl_gateway.refusals import CallRefused
@@ -97,7 +97,7 @@ def read_completion(content: bytes, ask: Ask, claim: Claim) -> Finished:
     finished = None if prompt is None or ask.logprobs else read_plain(body, prompt, claim)
     if finished is None:
         try:
-            finished = _read_any(content, ask, claim)
+            finished = _read_any(content, body, prompt, ask, claim)
         except (ValueError, KeyError, RecursionError):
             raise malformed(content) from None
     _mark(finished, ask)
@@ -115,9 +115,9 @@ def _opened(body: bytes) -> tuple[dict[str, msgspec.Raw], list[dict[str, msgspec
     return top, choices
 
 
-def _read_any(content: bytes, ask: Ask, claim: Claim) -> Finished:
+def _read_any(content: bytes, body: bytes, prompt: IdText | None, ask: Ask, claim: Claim) -> Finished:
+    """An answer of any shape; `body` and `prompt` are what `cut_prompt_ids` made of it."""
     tokens = _Tokens()
-    body, prompt = cut_prompt_ids(content)
     try:
         top, choices = _opened(body)
         belongs = _listed(top, choices[0]) == CUT

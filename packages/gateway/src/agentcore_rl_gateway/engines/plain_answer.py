@@ -13,16 +13,14 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from agentcore_rl_gateway.call import Finished
+from agentcore_rl_gateway.call import GIVEN_UP, Finished
 from agentcore_rl_gateway.engines.alignment import ROUNDING
 from agentcore_rl_gateway.lineage import IdText, packed
 
-__all__ = ["CUT", "GIVEN_UP", "Claim", "read_plain"]
+__all__ = ["CUT", "Claim", "read_plain"]
 
 CUT = b"-1"
 """What stands in an answer where the ids of its prompt were; no engine gives it there."""
-GIVEN_UP = frozenset({"abort", "aborted", "cancelled", "error"})
-"""Finish reasons of answers that were not sampled to their end."""
 Claim = Callable[[str], str]
 """Gives the id that an answer may have in its session, from the one that its engine gave it."""
 

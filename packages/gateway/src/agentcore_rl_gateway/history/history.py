@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agentcore_rl_gateway.call import GIVEN_UP
 from agentcore_rl_gateway.history.forms import form_of, minted_ids, served_form, tools_form
 from agentcore_rl_gateway.history.rows import Account, Node, Row, account_of, chain, rows_of
 from agentcore_rl_gateway.rendering.messages import with_tool_names
@@ -39,8 +40,6 @@ ambiguous: several answers fit, and none is guessed.
 
 _TAIL = 64
 """Ids of a prompt that a renderer is shown: enough for what opens an answer, however long the history."""
-
-_PARTIAL = frozenset({"abort", "aborted", "cancelled", "error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +223,7 @@ class History:
             response_id=response_id,
             policy_version=policy_version,
             masked=tuple(masked),
-            partial=finish_reason is None or finish_reason in _PARTIAL,
+            partial=finish_reason is None or finish_reason in GIVEN_UP,
             delivered=delivered,
         )
         for turn, kind in self._untold(plan.lacking):
